@@ -1,0 +1,1 @@
+"""One folder a platform; `base.py` is the port."""

@@ -1,0 +1,162 @@
+"""The `Channel` port: what every platform connector offers and what it may rely on."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ai_engine.domain.message import InboundMessage, Json
+from ai_engine.domain.reply import Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What the platform can do; the pipeline degrades what it cannot."""
+
+    text_limit: int
+    """The longest text of one message, in `text_unit`."""
+    text_unit: str = "chars"
+    """bytes (UTF-8) | chars (code points) | utf16 (code units)"""
+    markdown: bool = False
+    cards: bool = False
+    streaming: bool = False
+    stream_interval_ms: int = 0
+    """The least time between two updates of one stream."""
+    idempotent: bool = False
+    """The platform takes an idempotency key: a repeated send shows once."""
+    images: bool = False
+    sends_per_second: float = 0.0
+    """Pace per conversation; 0 is no limit of the platform's."""
+    markdown_flavour: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRequest:
+    """One HTTP request as it came. `body` is raw: signatures cover bytes."""
+
+    method: str
+    path: str
+    """What follows `/api/message/<channel>`, usually empty."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    query: Mapping[str, str]
+    body: bytes
+    remote: str = ""
+    """The peer's address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookResponse:
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What a channel learns of a message that it handed in: it is durable."""
+
+    id: str
+    duplicate: bool
+
+
+Accept = Callable[[InboundMessage], Awaitable[Accepted]]
+"""Ingress. Durable when it returns; only then may the platform be told "ok".
+Raises Overloaded (answer 503 with Retry-After) or Refused."""
+
+StoredReplies = Callable[[str], Awaitable[Sequence[Reply] | None]]
+"""What was answered to a message, by the platform's message id; None when not handled yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """One reply on its way out, with what a channel may need to address it."""
+
+    reply: Reply
+    target: Json
+    """`InboundMessage.target` of the answered message."""
+    in_reply_to: str
+    """The platform's id of the answered message."""
+    inbound_id: str
+    """Our id of the answered message."""
+    session_key: str
+    user_id: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What `channels list`, `/readyz` and the metrics show of a channel."""
+
+    state: str
+    """ready | connecting | connected | failing | off | plugin_missing"""
+    detail: str = ""
+    last_event_age_seconds: float | None = None
+    connected: bool = True
+
+
+class Channel(Protocol):
+    """One configured connection to a platform.
+
+    Built by `channels.build`; owned by the engine, which calls `start`, runs `run` under
+    supervision (a crash is restarted with backoff), and calls `close` at the end.
+    """
+
+    name: str
+    type: str
+    capabilities: Capabilities
+
+    async def start(self) -> None:
+        """Open sessions and caches. Must not call the platform."""
+        ...
+
+    async def webhook(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
+        """Verify, decode, accept, acknowledge.
+
+        Raises:
+            Refused: with the status to answer. Unauthenticated/Forbidden are audited.
+        """
+        ...
+
+    async def run(self, accept: Accept) -> None:
+        """The long connection; returns at once when the channel has none."""
+        ...
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """One reply, already within `capabilities.text_limit`.
+
+        Raises:
+            SendRetryable: try later. SendRefused: never.
+        """
+        ...
+
+    async def open_stream(self, target: Json, key: str) -> Json | None:
+        """Begin a streamed reply and return its handle (plain data), or None when this target
+        cannot stream. The same key gives the same stream."""
+        ...
+
+    async def update(self, handle: Json, text: str) -> None:
+        """The full text so far. Best effort: a lost update is mended by the next."""
+        ...
+
+    async def finish(self, handle: Json, outgoing: Outgoing) -> None:
+        """The final text of a stream. Works from any process, after a restart, and twice.
+
+        Raises:
+            SendRetryable, SendRefused.
+        """
+        ...
+
+    def status(self) -> Status: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """For the audit: a request that was turned away at the edge."""
+
+    channel: str
+    reason: str
+    remote: str
+    detail: Json = field(default_factory=dict[str, Any])

@@ -1,0 +1,1 @@
+"""`ai-engine.json`: schema, loading, explaining, watching."""

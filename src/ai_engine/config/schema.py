@@ -1,0 +1,246 @@
+"""The schema of `ai-engine.json`. Every field's description is its documentation."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+Language = Literal["zh", "en"]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are errors, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Auth(Section):
+    """A channel's credentials; which of them are needed depends on the channel's type."""
+
+    app_id: str = ""
+    """The application's key or client id."""
+    app_secret: SecretStr = SecretStr("")
+    """The application's secret."""
+    secret: SecretStr = SecretStr("")
+    """Shared secret of the signed `webhook` channel."""
+    token_expire: Annotated[int, Field(ge=60, le=86_400)] = 7200
+    """Upper bound of a cached platform token's life, in seconds."""
+    robot_code: str = ""
+    """DingTalk: the robot's code, where it differs from `app_id`."""
+
+
+class Endpoints(Section):
+    """Base URLs that replace the vendor's, for private deployments and simulators."""
+
+    api: str = ""
+    """Base URL of the platform's API."""
+    oapi: str = ""
+    """DingTalk: base URL of its older API (`https://oapi.dingtalk.com`)."""
+
+
+class MessageFormat(Section):
+    text_template: str = "{message}"
+    """How an answer is framed; `{message}` stands for the answer."""
+    card_width: Annotated[int, Field(ge=200, le=2000)] = 600
+    """Width of cards in pixels, where the platform has it."""
+
+
+class ChannelConfig(Section):
+    """One connection to a chat platform. Its key is its name, and its type by default."""
+
+    type: str = ""
+    """dingtalk | webhook | webchat, or what a connector plugin provides. Default: the key."""
+    enabled: bool = True
+    """False keeps the settings and opens nothing."""
+    mode: Literal["webhook", "stream"] = "webhook"
+    """How messages come in: the platform calls us, or we hold a connection to it."""
+    auth: Auth = Auth()
+    """Credentials."""
+    endpoints: Endpoints = Endpoints()
+    """Base URLs that replace the vendor's."""
+    message_format: MessageFormat = MessageFormat()
+    """How answers are framed."""
+    reply: Literal["text", "markdown", "card"] = "markdown"
+    """The form of answers, where the platform offers several."""
+    callback_url: str = ""
+    """`webhook` channel: where answers are posted to."""
+
+
+class ModelConfig(Section):
+    """One model behind an OpenAI-compatible server."""
+
+    base_url: str
+    """Base URL of the server, ending in `/v1`."""
+    model: str
+    """The model's name there."""
+    api_key: SecretStr = SecretStr("")
+    """Sent as a Bearer token."""
+    languages: tuple[str, ...] = ("*",)
+    """Languages that the model speaks (`zh`, `en`, …); `*` for all. A message in a script that it
+    does not speak is not sent to it."""
+    tools: bool = True
+    """Whether the model takes tool definitions."""
+    images: bool = False
+    """Whether the model takes images."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature; the server's default when absent."""
+    max_tokens: Annotated[int, Field(ge=1, le=200_000)] | None = None
+    """The longest answer, in tokens; the server's default when absent."""
+    context_tokens: Annotated[int, Field(ge=256, le=2_000_000)] = 8192
+    """The model's context window in tokens; history is cut to fit."""
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 5.0
+    """Longest wait for a connection."""
+    idle_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+    """Longest silence within a streamed answer."""
+    total_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 300.0
+    """Longest whole answer."""
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """Calls in flight at once; others wait in order."""
+    retries: Annotated[int, Field(ge=0, le=5)] = 1
+    """Repeated attempts before the first piece of an answer has arrived."""
+
+
+class AssistantConfig(Section):
+    model: str = ""
+    """Key of the model in `models` that answers. Empty: the only one, or none."""
+    fallbacks: tuple[str, ...] = ()
+    """Models tried in this order when the first cannot answer."""
+    system_prompt: str = ""
+    """The assistant's standing instruction. Empty: the built-in one, in both languages."""
+    history_tokens: Annotated[int, Field(ge=0, le=1_000_000)] = 3000
+    """How much of the conversation the model is shown again, in tokens."""
+    rounds_max: Annotated[int, Field(ge=1, le=50)] = 8
+    """Model rounds with tool calls in one turn."""
+    parallel_tools_max: Annotated[int, Field(ge=1, le=64)] = 8
+    """Tools that run at once in one turn."""
+
+
+class SessionConfig(Section):
+    idle_minutes: Annotated[float, Field(gt=0, le=10_080)] = 15
+    """A session without a message for so long is destroyed."""
+    scope: Literal["user", "group", "thread", "user_in_group"] = "user_in_group"
+    """Who shares a session in a group chat: the person everywhere, the whole group, the thread,
+    or each person in each group. In a private chat it is always the person."""
+
+
+class Rule(Section):
+    """One routing rule. Higher priority first, then file order."""
+
+    pattern: str = ""
+    """RE2 expression searched in the message's text; the matched prefix is stripped."""
+    action: Literal["forward_to_engine", "trigger_skill", "reply", "drop"]
+    """What happens: ask the assistant, run a skill, answer with a text, or nothing."""
+    skill_id: str = ""
+    """`trigger_skill`: which skill."""
+    text: str = ""
+    """`reply`: the answer."""
+    priority: int = 0
+    """Higher wins."""
+    name: str = ""
+    """For people, in `routes test` and traces."""
+    channel: str = ""
+    """Only on this channel."""
+    chat: Literal["", "private", "group"] = ""
+    """Only in this kind of chat."""
+    role: str = ""
+    """Only for senders who have this role."""
+
+
+class DefaultRoute(Section):
+    action: Literal["forward_to_engine", "trigger_skill", "reply", "drop"] = "forward_to_engine"
+    """What happens to a message that no rule matches."""
+    skill_id: str = ""
+    text: str = ""
+
+
+class WeatherConfig(Section):
+    geocoding_url: str = "https://geocoding-api.open-meteo.com"
+    """Base URL of the Open-Meteo geocoding API."""
+    forecast_url: str = "https://api.open-meteo.com"
+    """Base URL of the Open-Meteo forecast API."""
+
+
+class CalendarConfig(Section):
+    file: str = ""
+    """The iCalendar file. Empty: `calendar.ics` in the data directory."""
+
+
+class SkillsConfig(Section):
+    enabled: tuple[str, ...] = ("*",)
+    """Which skills are on; `*` for all."""
+    timezone: str = "Asia/Shanghai"
+    """IANA time zone for dates in words."""
+    weather: WeatherConfig = WeatherConfig()
+    calendar: CalendarConfig = CalendarConfig()
+
+
+class PluginsConfig(Section):
+    auto_reload: bool = True
+    """Pick up changed plugins without a restart."""
+    scan_interval: Annotated[int, Field(ge=1, le=86_400)] = 300
+    """Seconds between two looks at the plugin folders."""
+
+
+class ServerConfig(Section):
+    backlog_max: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Accepted but unanswered messages; above it the engine answers 503 with Retry-After."""
+    body_bytes_max: Annotated[int, Field(ge=1024, le=100_000_000)] = 1_048_576
+    """The largest request body."""
+    turns_max: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Turns that run at once."""
+    drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30
+    """How long running turns may finish when the engine stops."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies whose X-Forwarded headers count."""
+    tls_cert: str = ""
+    """Certificate chain (PEM) when the engine serves TLS itself."""
+    tls_key: str = ""
+    """Its private key (PEM)."""
+    turn_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 600
+    """Longest whole turn."""
+
+
+class LogConfig(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe level that is written."""
+    format: Literal["json", "text"] = "json"
+    """One JSON object a line, or lines for people."""
+    message_text: bool = False
+    """Whether logs may hold what people wrote."""
+
+
+class Config(Section):
+    """The whole of `ai-engine.json`."""
+
+    channels: dict[str, ChannelConfig] = Field(default_factory=dict[str, ChannelConfig])
+    """Connections to chat platforms, by name."""
+    models: dict[str, ModelConfig] = Field(default_factory=dict[str, ModelConfig])
+    """Language models, by name."""
+    assistant: AssistantConfig = AssistantConfig()
+    """How the assistant answers."""
+    session: SessionConfig = SessionConfig()
+    """How long and for whom a conversation is one."""
+    routing_rules: tuple[Rule, ...] | str = ()
+    """A list of rules, or the path of a YAML file with them."""
+    default_route: DefaultRoute = DefaultRoute()
+    """What happens to a message that no rule matches."""
+    skills: SkillsConfig = SkillsConfig()
+    """The built-in skills."""
+    plugins: PluginsConfig = PluginsConfig()
+    """How plugins are kept up to date."""
+    server: ServerConfig = ServerConfig()
+    """Limits and transport."""
+    log: LogConfig = LogConfig()
+    """What is logged and how."""
+    language: Language = "zh"
+    """Language of texts to people when a message does not tell."""
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The routing rules; the loader has replaced a path by its rules."""
+        if isinstance(self.routing_rules, str):
+            raise TypeError("routing_rules is still a path: load the configuration by load()")
+        return self.routing_rules
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of the configuration file."""
+    return Config.model_json_schema()

@@ -1,0 +1,1 @@
+"""News that may be lost: "session X is at n", partial text, "configuration reloaded"."""

@@ -1,0 +1,1 @@
+"""The road of a message: ingress, turn, delivery."""

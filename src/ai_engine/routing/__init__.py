@@ -1,0 +1,1 @@
+"""Routing rules: which part answers a message."""

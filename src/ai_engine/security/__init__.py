@@ -1,0 +1,1 @@
+"""Signatures, tokens, and the guard of outgoing requests."""

@@ -1,0 +1,1 @@
+"""Skills: tools made from Python functions, and the built-in ones."""
