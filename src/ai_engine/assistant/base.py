@@ -1,6 +1,6 @@
 """The assistant's ports and its state: plain serialisable data from the first token on."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,13 +27,16 @@ class AssistantState:
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
     """Asked by the model in the present round."""
     results: dict[str, ToolResult] = field(default_factory=dict[str, ToolResult])
-    """By call id; a call with a result never runs again."""
+    """By call id; a call with a result never runs again. Once a round is over its results are
+    chat messages; only those with a card stay here, so that the turn can still show it."""
     begun: list[str] = field(default_factory=list[str])
     """Ids of calls that were begun; one without a result has an unknown outcome."""
     approved: list[str] = field(default_factory=list[str])
     denied: list[str] = field(default_factory=list[str])
     text: str = ""
     """What the user was shown so far in this turn."""
+    language: str = ""
+    """zh | en: the language of the loop's own sentences; empty: that of the newest user message."""
     usage: Usage = field(default_factory=Usage)
     model: str = ""
     version: int = 1
@@ -61,7 +64,8 @@ class Hooks(Protocol):
     """What the loop asks of the turn that runs it."""
 
     def on_text(self, text: str) -> None:
-        """The whole answer text so far."""
+        """The whole answer text so far. It may be shorter than before: a fallback model, or the
+        turn's next attempt, begins again."""
         ...
 
     async def checkpoint(self, state: AssistantState) -> None:
@@ -85,8 +89,14 @@ class Delta:
     calls: tuple[ToolCall, ...] = ()
     """Complete tool calls; only in the last piece."""
     finish: str = ""
-    """stop | length | tool_calls | "" while the answer goes on"""
+    """stop | length | tool_calls | content_filter | "" while the answer goes on"""
     usage: Usage | None = None
+    faults: tuple[str, ...] = ()
+    """Parallel to `calls` when not empty: why a call's arguments cannot be read, or ""."""
+    restart: bool = False
+    """Forget the text of this call's earlier pieces; the answer begins with this piece."""
+    model: str = ""
+    """In the last piece: which model of the configuration answered."""
 
 
 class Model(Protocol):
@@ -97,9 +107,14 @@ class Model(Protocol):
     """Languages it speaks, `*` for all."""
     tools: bool
     """Whether it takes tool definitions."""
+    images: bool
+    """Whether it takes `image_url` parts."""
 
-    def stream(self, messages: Sequence[Json], tools: Sequence[Json]) -> AsyncIterator[Delta]:
-        """One model call. Reasoning (`reasoning_content`, `<think>`) is left out.
+    def stream(
+        self, messages: Sequence[Json], tools: Sequence[Json]
+    ) -> AsyncGenerator[Delta, None]:
+        """One model call. Reasoning (`reasoning_content`, `<think>`) is left out. Close the
+        generator to abandon the answer (`contextlib.aclosing`).
 
         Raises:
             ModelFailed: unreachable, refused, timed out, or not the protocol.

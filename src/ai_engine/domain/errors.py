@@ -8,6 +8,7 @@ EngineError                    code, message, hint
 │   ├── NotFound         404
 │   ├── TooLarge         413
 │   ├── Malformed        422   the body is not what the protocol says
+│   ├── Throttled        429   too many wrong proofs; try again after `retry_after_seconds`
 │   └── Overloaded       503   try again after `retry_after_seconds`
 ├── LostLease                  another owner took over; drop the work, it is not lost
 ├── SendFailed                 a platform did not take a reply
@@ -84,6 +85,17 @@ class Malformed(Refused):
     status = 422
 
 
+class Throttled(Refused):
+    """This remote gave too many wrong proofs; nothing was looked at."""
+
+    code = "throttled"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 60, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Overloaded(Refused):
     """The backlog is full or the engine is draining; nothing was accepted."""
 
@@ -119,6 +131,11 @@ class SendRefused(SendFailed):
 
 class ModelFailed(EngineError):
     code = "model_failed"
+
+    def __init__(self, message: str, *, reason: str = "unreachable", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        """unreachable (also: broken, too slow) | language | none_configured | refused"""
 
 
 class SkillFailed(EngineError):

@@ -1,0 +1,263 @@
+"""The client of every OpenAI-compatible model server: one streamed call over aiohttp."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from ai_engine.assistant.base import Delta
+from ai_engine.assistant.openai_wire import Answer, decode_chunk, error_text, request_body
+from ai_engine.assistant.sse import SseParser
+from ai_engine.config.schema import ModelConfig
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import ModelFailed
+from ai_engine.domain.message import Json
+from ai_engine.security.egress import Egress
+
+EVENT_BYTES_MAX = 1_048_576
+ANSWER_BYTES_MAX = 16 * 1_048_576
+ERROR_BYTES_MAX = 65_536
+RETRY_AFTER_SECONDS_MAX = 10.0
+_BACKOFF_SECONDS = 0.25
+_DRAIN_SECONDS = 0.2
+_RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+
+
+class _Retryable(Exception):
+    """This attempt failed before its first piece; another may work."""
+
+    def __init__(self, failure: ModelFailed, after_seconds: float | None = None) -> None:
+        super().__init__(failure)
+        self.failure = failure
+        self.after_seconds = after_seconds
+
+
+class _UsageRefused(Exception):
+    """The server answered 400 or 422 to a request with `stream_options`."""
+
+    def __init__(self, failure: ModelFailed) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class OpenAIModel:
+    """One configured model. Implements `Model`; safe for concurrent calls."""
+
+    def __init__(self, name: str, config: ModelConfig, egress: Egress, clock: Clock) -> None:
+        self.name = name
+        self.languages = config.languages
+        self.tools = config.tools
+        self.images = config.images
+        self._config = config
+        self._egress = egress
+        self._clock = clock
+        self._url = URL(config.base_url.rstrip("/") + "/chat/completions")
+        self._key = config.api_key.get_secret_value()
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",
+        }
+        if self._key:
+            self._headers["Authorization"] = f"Bearer {self._key}"
+        self._timeout = aiohttp.ClientTimeout(
+            total=config.total_timeout_seconds,
+            sock_connect=config.connect_timeout_seconds,
+            sock_read=config.idle_timeout_seconds,
+        )
+        self._usage_option = True
+
+    async def stream(
+        self, messages: Sequence[Json], tools: Sequence[Json]
+    ) -> AsyncGenerator[Delta, None]:
+        """See `Model.stream`. Repeats a failed attempt only before the first piece."""
+        attempt = 0
+        usage = self._usage_option
+        first_failure: ModelFailed | None = None
+        while True:
+            body = request_body(self._config, messages, tools, usage=usage)
+            try:
+                async with aclosing(self._attempt(body, usage=usage)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            except _UsageRefused as error:
+                usage, first_failure = False, error.failure
+            except _Retryable as error:
+                attempt += 1
+                await self._wait(attempt, error)
+            except ModelFailed as error:
+                if first_failure is not None and error.reason == "refused":
+                    # Refused without the option too: the first answer explains it better.
+                    raise first_failure from error
+                raise
+            else:
+                self._usage_option = usage
+                return
+
+    async def close(self) -> None:
+        """Nothing is held: connections belong to the process's `Egress`."""
+
+    async def _wait(self, attempt: int, error: _Retryable) -> None:
+        asked = error.after_seconds
+        if attempt > self._config.retries or (asked or 0.0) > RETRY_AFTER_SECONDS_MAX:
+            raise error.failure from error
+        backoff = _BACKOFF_SECONDS * 2 ** (attempt - 1)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, protects nothing
+        await self._clock.sleep(asked if asked is not None else backoff * jitter)
+
+    async def _attempt(self, body: bytes, *, usage: bool) -> AsyncGenerator[Delta, None]:
+        begun = False
+        try:
+            async with self._egress.session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:
+                    await self._raise_status(response, usage=usage)
+                async with aclosing(self._read(response)) as pieces:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+        except TimeoutError as error:
+            failure = self._failed(_timeout_text(error, self._config))
+            if begun or not isinstance(error, aiohttp.ConnectionTimeoutError):
+                raise failure from error
+            raise _Retryable(failure) from error
+        except aiohttp.InvalidURL as error:
+            raise self._failed("base_url is not a URL", reason="refused") from error
+        except (aiohttp.ClientError, OSError) as error:
+            failure = self._failed(f"no connection: {type(error).__name__}: {error}")
+            if begun:
+                raise failure from error
+            raise _Retryable(failure) from error
+
+    async def _read(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Delta, None]:
+        """The pieces of a 200 answer, streamed or, from servers that cannot, whole."""
+        answer = Answer()
+        try:
+            async with aclosing(_events(response)) as batches:
+                async for events in batches:
+                    text = ""
+                    for event in events:
+                        text = self._take(event, answer, text)
+                    restart = answer.take_restart()
+                    if text or restart:
+                        yield Delta(text=text, restart=restart)
+                    if answer.done:
+                        await _drain(response)
+                        break
+        except ValueError as error:  # also msgspec's errors
+            raise self._failed(f"not the chat-completions protocol: {error}") from error
+        if not answer.done and not answer.finish:
+            raise self._failed("the answer broke off before its end")
+        yield answer.last(self.name)
+
+    def _take(self, event: bytes, answer: Answer, text: str) -> str:
+        """The batch's text with one more event. A restart drops what the batch held before."""
+        if event == b"[DONE]" or answer.done:
+            answer.done = True
+            return text
+        chunk = decode_chunk(event)
+        if chunk.error is not None:
+            said = error_text(msgspec.json.encode({"error": chunk.error}))
+            raise self._failed(f"the server reported an error: {said}")
+        restarted_before = answer.restarted
+        added = answer.add(chunk)
+        return added if answer.restarted and not restarted_before else text + added
+
+    async def _raise_status(self, response: aiohttp.ClientResponse, *, usage: bool) -> None:
+        said = error_text(await _bounded(response))
+        status = response.status
+        if status in _RETRY_STATUS:
+            after = self._retry_after(response.headers.get("Retry-After"))
+            raise _Retryable(self._failed(f"HTTP {status}: {said}"), after)
+        failure = self._failed(f"HTTP {status}: {said}", reason="refused", status=status)
+        if usage and status in {400, 422}:
+            raise _UsageRefused(failure)
+        raise failure
+
+    def _retry_after(self, value: str | None) -> float | None:
+        """Seconds; RFC 9110 allows a number of seconds or a date. None when it says nothing."""
+        if not value:
+            return None
+        if value.strip().isdigit():
+            return float(value)
+        try:
+            return max(0.0, parsedate_to_datetime(value).timestamp() - self._clock.time())
+        except (ValueError, OverflowError):
+            return None
+
+    def _failed(self, what: str, *, reason: str = "unreachable", status: int = 0) -> ModelFailed:
+        if self._key:
+            what = what.replace(self._key, "***")
+        hints = {
+            401: f"check models.{self.name}.api_key",
+            403: f"check models.{self.name}.api_key",
+            404: f"check models.{self.name}.base_url (it ends in /v1) and .model",
+        }
+        return ModelFailed(
+            f"model {self.name!r}: {what}",
+            reason=reason,
+            hint=hints.get(status, "" if reason == "refused" else f"check models.{self.name}"),
+        )
+
+
+def _timeout_text(error: TimeoutError, config: ModelConfig) -> str:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"no connection within {config.connect_timeout_seconds:g} s"
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return f"silent for {config.idle_timeout_seconds:g} s"
+    return f"no whole answer within {config.total_timeout_seconds:g} s"
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read what follows the end marker, so that the connection can be used again; briefly."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while not response.content.at_eof() and await response.content.readany():
+                pass
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of an error body."""
+    body = b""
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) >= ERROR_BYTES_MAX:
+            break
+    return body[:ERROR_BYTES_MAX]
+
+
+async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    total = 0
+    async for piece in response.content.iter_any():
+        total += len(piece)
+        if total > ANSWER_BYTES_MAX:
+            raise ValueError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+        yield piece
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[list[bytes], None]:
+    """The events of each network read. A body that begins with `{` is one whole JSON answer,
+    whatever its declared type."""
+    parser = SseParser(event_bytes_max=EVENT_BYTES_MAX)
+    whole: list[bytes] | None = None
+    head = True
+    async for piece in _pieces(response):
+        if head and piece.strip():
+            head = False
+            whole = [] if piece.lstrip().startswith(b"{") else None
+        if whole is not None:
+            whole.append(piece)
+        elif events := parser.feed(piece):
+            yield events
+    yield [b"".join(whole), b"[DONE]"] if whole is not None else parser.finish()
