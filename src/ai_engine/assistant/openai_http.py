@@ -51,7 +51,7 @@ class OpenAIModel:
 
     def __init__(self, name: str, config: ModelConfig, egress: Egress, clock: Clock) -> None:
         self.name = name
-        self.languages = config.languages
+        self.languages: Sequence[str] = config.languages
         self.tools = config.tools
         self.images = config.images
         self._config = config
