@@ -19,6 +19,8 @@ class Capabilities:
     markdown: bool = False
     cards: bool = False
     streaming: bool = False
+    stream_by_key: bool = True
+    """`open_stream` finds the same stream again by its key alone, so its handle need not be kept."""
     stream_interval_ms: int = 0
     """The least time between two updates of one stream."""
     idempotent: bool = False

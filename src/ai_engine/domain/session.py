@@ -23,6 +23,8 @@ class Context:
 
     last_skill: str = ""
     params: Json = field(default_factory=dict[str, Any])
+    asking: str = ""
+    """Id of the suspended call that waits for this person's `/yes` or `/no`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

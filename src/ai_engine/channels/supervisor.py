@@ -1,0 +1,38 @@
+"""Keeps a channel's long connection running: a crash is logged and restarted with backoff."""
+
+import logging
+import random
+from typing import Final
+
+from ai_engine.channels.base import Accept, Channel
+from ai_engine.domain.clock import Clock
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS_MAX: Final = 60.0
+STEADY_SECONDS: Final = 120.0
+"""A run that lasted so long counts as healthy: the next restart is quick again."""
+
+
+async def supervise(channel: Channel, accept: Accept, clock: Clock) -> None:
+    """Until `run` returns by itself (the channel has no long connection) or is cancelled."""
+    failures = 0
+    while True:
+        started = clock.monotonic()
+        try:
+            await channel.run(accept)
+        except Exception as error:
+            if clock.monotonic() - started > STEADY_SECONDS:
+                failures = 0
+            failures += 1
+            wait = min(RESTART_SECONDS_MAX, 0.5 * 2.0**failures) * random.uniform(0.5, 1.0)  # noqa: S311
+            log.error(
+                "channel %s stopped: %s; restarted in %.1f s",
+                channel.name,
+                type(error).__name__,
+                wait,
+                exc_info=error,
+            )
+            await clock.sleep(wait)
+        else:
+            return

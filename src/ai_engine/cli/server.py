@@ -1,0 +1,147 @@
+"""Runs an engine behind uvicorn in this process, until a signal."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from ai_engine.api.app import http_app, is_loopback
+from ai_engine.config.schema import ServerConfig
+from ai_engine.domain.errors import ConfigInvalid, Problem
+from ai_engine.engine import Engine, Options, open_engine
+
+CONNECTIONS_WAITING_MAX = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """Where HTTP is served."""
+
+    host: str
+    port: int
+    """0: a free one."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the engine drains first."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+def check_exposure(listener: Listener, server: ServerConfig) -> None:
+    """Plain HTTP leaves the machine only behind a declared proxy. Raises ConfigInvalid."""
+    if is_loopback(listener.host) or server.tls_cert or server.trusted_proxies:
+        return
+    raise ConfigInvalid(
+        [
+            Problem(
+                where=f"--host {listener.host}",
+                what="would serve plain HTTP to other machines.",
+                fix="Set server.tls_cert and server.tls_key, or name your reverse proxy in "
+                "server.trusted_proxies, or listen on 127.0.0.1.",
+            )
+        ]
+    )
+
+
+def bind(listener: Listener) -> socket.socket:
+    """A listening socket. Raises ConfigInvalid when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((listener.host, listener.port))
+    except OSError as error:
+        sock.close()
+        raise ConfigInvalid(
+            [
+                Problem(
+                    where=f"--host {listener.host} --port {listener.port}",
+                    what=f"cannot be listened on: {error.strerror or error}.",
+                    fix="Stop what uses it, or choose another --port.",
+                )
+            ]
+        ) from error
+    sock.set_inheritable(True)
+    return sock
+
+
+@asynccontextmanager
+async def serving(options: Options, listener: Listener) -> AsyncGenerator[tuple[Engine, str]]:
+    """(engine, base URL) while HTTP is served; on leaving, messages are refused, then it drains."""
+    settings = options.live.current.config.server
+    check_exposure(listener, settings)
+    with contextlib.closing(bind(listener)) as sock:
+        async with open_engine(options) as engine:
+            config = _uvicorn_config(engine, listener, settings)
+            server = _Server(config)
+            port = sock.getsockname()[1]
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[sock]))
+                await server.up.wait()
+                scheme = "https" if settings.tls_cert else "http"
+                shown = f"[{listener.host}]" if ":" in listener.host else listener.host
+                try:
+                    yield engine, f"{scheme}://{shown}:{port}"
+                finally:
+                    await engine.drain()
+                    server.should_exit = True
+
+
+def _uvicorn_config(engine: Engine, listener: Listener, settings: ServerConfig) -> uvicorn.Config:
+    return uvicorn.Config(
+        http_app(engine, host=listener.host),
+        loop="none",
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies) or None,
+        backlog=CONNECTIONS_WAITING_MAX,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        ws_max_size=262_144,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        ssl_version=ssl.PROTOCOL_TLS_SERVER,
+    )
+
+
+async def until_signal() -> str:
+    """The name of the first SIGTERM or SIGINT; a second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    got: asyncio.Future[str] = loop.create_future()
+
+    def on_signal(number: signal.Signals) -> None:
+        loop.remove_signal_handler(signal.SIGTERM)
+        loop.remove_signal_handler(signal.SIGINT)
+        if not got.done():
+            got.set_result(number.name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    return await got
+
+
+def run_file(data: Path) -> Path:
+    """Where a running engine says how to reach it; other commands read it."""
+    return data / "engine.json"

@@ -1,0 +1,296 @@
+"""The composition root: builds the parts, wires them, starts them in order, stops them in reverse.
+
+Only here (and in gateway.py) are concrete classes named.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ai_engine.assistant.build import build_assistant
+from ai_engine.channels.base import Channel
+from ai_engine.channels.dingtalk.channel import DingTalkChannel
+from ai_engine.channels.missing import MissingChannel
+from ai_engine.channels.supervisor import supervise
+from ai_engine.channels.webchat.channel import WebChatChannel
+from ai_engine.channels.webhook.channel import WebhookChannel
+from ai_engine.config.load import Loaded
+from ai_engine.config.schema import ChannelConfig, Config
+from ai_engine.config.watch import LiveConfig
+from ai_engine.domain.clock import Clock, SystemClock
+from ai_engine.domain.message import InboundMessage, Json
+from ai_engine.domain.reply import Reply
+from ai_engine.domain.skill import Tool, spoken_language
+from ai_engine.domain.texts import text
+from ai_engine.events.base import Events, MemoryEvents
+from ai_engine.gateway import MessageEndpoint, Operations
+from ai_engine.journal.base import Journal, Limits
+from ai_engine.journal.sqlite import SqliteJournal
+from ai_engine.observe.health import Health
+from ai_engine.observe.looplag import watch_loop_lag
+from ai_engine.observe.metrics import Metrics
+from ai_engine.pipeline.delivery import Deliveries
+from ai_engine.pipeline.ingress import Ingress
+from ai_engine.pipeline.latency import OwnShare
+from ai_engine.pipeline.plan import Plan
+from ai_engine.pipeline.turn import Turns
+from ai_engine.policy.authorize import Policy
+from ai_engine.routing.match import RoutingTable
+from ai_engine.security.access import Access
+from ai_engine.security.egress import Egress
+from ai_engine.skills.registry import build_builtin
+
+log = logging.getLogger(__name__)
+
+CHANNEL_TYPES: Final = ("dingtalk", "webchat", "webhook")
+"""The connectors that come with the engine."""
+WEBCHAT: Final = "webchat"
+"""Always there, unless the configuration turns it off."""
+
+
+def _same(part: Any) -> Any:
+    return part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrap:
+    """Decorators around the ports, for tests that crash or watch the engine at a step."""
+
+    journal: Callable[[Journal], Journal] = _same
+    channel: Callable[[Channel], Channel] = _same
+    tools: Callable[[Mapping[str, Tool]], Mapping[str, Tool]] = _same
+    assistant: Callable[[Any], Any] = _same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where an engine lives and what it reads."""
+
+    live: LiveConfig
+    data: Path
+    clock: Clock = field(default_factory=SystemClock)
+    wrap: Wrap = Wrap()
+
+
+class Engine:
+    """One running engine. Made by `open_engine`; its attributes are the parts."""
+
+    def __init__(self, options: Options, journal: Journal, egress: Egress) -> None:
+        self.live = options.live
+        self.data = options.data
+        self.clock = options.clock
+        self._wrap = options.wrap
+        self.journal = journal
+        self.egress = egress
+        self.events: Events = MemoryEvents()
+        self.metrics = Metrics()
+        self.health = Health()
+        self.access = Access(options.data, options.clock)
+        self.ingress = Ingress(
+            journal, self.events, self.metrics, self.clock, lambda: self.config.session
+        )
+        self._share = OwnShare()
+        self._plan: Plan | None = None
+        self._connections: dict[str, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._road: list[asyncio.Task[None]] = []
+        self.turns = Turns(
+            journal, self.events, self.metrics, self.clock, self._share, lambda: self.plan
+        )
+        self.deliveries = Deliveries(
+            journal, self.metrics, self.clock, self._share, lambda: self.plan
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """What the present configuration says."""
+        if self._plan is None:
+            raise RuntimeError("the engine has no plan before it is started")
+        return self._plan
+
+    @property
+    def config(self) -> Config:
+        return self.plan.config
+
+    # Building a plan from a configuration.
+
+    async def apply(self, loaded: Loaded) -> None:
+        """Put a checked configuration into force: new channels are up before old ones go.
+
+        When a part cannot be built, nothing changes and the error is raised.
+        """
+        config = loaded.config
+        old = self._plan
+        tools = build_builtin(config.skills, self.data, self.egress, self.clock)
+        routes = RoutingTable(config.rules(), config.default_route)
+        channels = await self._channels(config, old)
+        self._plan = Plan(
+            config=config,
+            routes=routes,
+            assistant=self._wrap.assistant(build_assistant(config, self.egress, self.clock)),
+            tools=self._wrap.tools({tool.name: tool for tool in tools}),
+            channels=channels,
+            policy=Policy.default(),
+        )
+        await self._connect(old.channels if old else {}, channels)
+        if old is not None:
+            await old.assistant.close()
+
+    async def _channels(self, config: Config, old: Plan | None) -> dict[str, Channel]:
+        wanted = {name: c for name, c in config.channels.items() if c.enabled}
+        if WEBCHAT not in config.channels:
+            wanted[WEBCHAT] = ChannelConfig(type=WEBCHAT)
+        channels: dict[str, Channel] = {}
+        for name, settings in wanted.items():
+            if old and name in old.channels and old.config.channels.get(name) == settings:
+                channels[name] = old.channels[name]
+                continue
+            channel = self._wrap.channel(self._channel(name, settings))
+            await channel.start()
+            channels[name] = channel
+        return channels
+
+    def _channel(self, name: str, settings: ChannelConfig) -> Channel:
+        match (settings.type or name).replace("-", "_"):
+            case "dingtalk":
+                return DingTalkChannel(name, settings, self.egress, self.clock)
+            case "webhook":
+                return WebhookChannel(name, settings, self.egress, self.clock, self._stored(name))
+            case "webchat":
+                return WebChatChannel(name, settings, self.events, self.clock)
+            case other:
+                return MissingChannel(name, other, CHANNEL_TYPES)
+
+    def _stored(self, channel: str) -> Any:
+        async def stored(message_id: str) -> list[Reply] | None:
+            return await self.journal.stored_replies(channel, message_id)
+
+        return stored
+
+    async def _connect(self, old: Mapping[str, Channel], new: Mapping[str, Channel]) -> None:
+        assert self._tasks is not None
+        for name, channel in new.items():
+            if old.get(name) is not channel:
+                previous = self._connections.pop(name, None)
+                self._connections[name] = self._tasks.create_task(
+                    supervise(channel, self.ingress.accept, self.clock)
+                )
+                if previous is not None:
+                    previous.cancel()
+        for name, channel in old.items():
+            if new.get(name) is not channel:
+                if name not in new and (task := self._connections.pop(name, None)):
+                    task.cancel()
+                await channel.close()
+
+    # Running.
+
+    def start_in(self, tasks: asyncio.TaskGroup) -> None:
+        """The task group that owns everything the engine runs."""
+        self._tasks = tasks
+
+    def readiness(self) -> Json:
+        """The content of `/readyz`."""
+        return self.health.readiness().as_json()
+
+    async def render_metrics(self) -> bytes:
+        self.metrics.observe_journal(await self.journal.stats())
+        self.metrics.observe_channels({n: c.status() for n, c in self.plan.channels.items()})
+        return self.metrics.render()
+
+    def message_endpoint(self) -> MessageEndpoint:
+        return MessageEndpoint(
+            lambda: self.plan.channels,
+            self.ingress.accept,
+            self.metrics,
+            lambda: self.config.server.body_bytes_max,
+        )
+
+    def operations(self, may_see: Callable[..., bool]) -> Operations:
+        return Operations(self.readiness, self.render_metrics, may_see)
+
+    async def reload(self) -> None:
+        """Read the configuration again; the last good one stays when the new one is wrong."""
+        loaded = await self.live.reload()
+        if loaded is not None:
+            await self.apply(loaded)
+
+    def run_road(self, tasks: asyncio.TaskGroup) -> None:
+        """Turns and deliveries, until `drain`."""
+        self._road = [
+            tasks.create_task(self.turns.run()),
+            tasks.create_task(self.deliveries.run()),
+        ]
+
+    async def drain(self) -> None:
+        """No new messages; what runs may finish in time, the rest goes back to the journal."""
+        self.health.drain()
+        await self.journal.drain()
+        road, self._road = self._road, []
+        if not road:
+            return
+        _, late = await asyncio.wait(road, timeout=self.config.server.drain_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def disconnect(self) -> None:
+        """End the long connections and close the channels."""
+        for task in self._connections.values():
+            task.cancel()
+        self._connections.clear()
+        if self._plan is not None:
+            for channel in self._plan.channels.values():
+                await channel.close()
+            await self._plan.assistant.close()
+
+
+def _gave_up(message: InboundMessage) -> Reply:
+    """What a person reads when a message ended the process again and again."""
+    language = spoken_language(message.text)
+    return Reply(
+        id="", text=text("turn.failed", language, id=message.message_id), produced_by="engine"
+    )
+
+
+@asynccontextmanager
+async def open_engine(options: Options) -> AsyncGenerator[Engine]:
+    """An engine that accepts, turns and delivers until the block ends; then it drains."""
+    config = options.live.current.config
+    options.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    limits = Limits(
+        backlog_messages_max=config.server.backlog_max,
+        session_idle_seconds=config.session.idle_minutes * 60,
+    )
+    async with AsyncExitStack() as stack:
+        egress = Egress()
+        await egress.start()
+        stack.push_async_callback(egress.close)
+        sqlite = SqliteJournal(
+            options.data / "journal.db", limits, options.clock, crash_reply=_gave_up
+        )
+        journal = options.wrap.journal(await stack.enter_async_context(sqlite))
+        engine = Engine(options, journal, egress)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        engine.start_in(tasks)
+        await engine.apply(options.live.current)
+        engine.health.watch_channels(
+            lambda: {name: c.status() for name, c in engine.plan.channels.items()}
+        )
+        engine.run_road(tasks)
+        side = [
+            tasks.create_task(options.live.watch(engine.reload)),
+            tasks.create_task(watch_loop_lag(engine.metrics.loop_lag)),
+        ]
+        engine.health.start()
+        try:
+            yield engine
+        finally:
+            await engine.drain()
+            for task in side:
+                task.cancel()
+            await engine.disconnect()

@@ -1,0 +1,105 @@
+"""The answers: a command, a fixed reply, a skill triggered by a rule, or the assistant."""
+
+import msgspec
+
+from ai_engine.assistant.base import Answered, AssistantState, MustAsk
+from ai_engine.assistant.loop import run_calls
+from ai_engine.assistant.prompt import build_state
+from ai_engine.domain.errors import ModelFailed
+from ai_engine.domain.skill import Tool, ToolCall, ToolResult
+from ai_engine.journal.base import Outcome
+from ai_engine.pipeline import asking
+from ai_engine.pipeline.commands import Command
+from ai_engine.pipeline.work import Work
+
+
+async def command(work: Work, which: Command) -> Outcome:
+    """`/new`, `/help`, `/yes`, `/no`. (`/stop` is the control lane's, in turn.py.)"""
+    work.step("command", name=which.value)
+    if which is Command.NEW:
+        return work.outcome(work.say("new.done"), "command", end_session=True)
+    if which in (Command.YES, Command.NO):
+        return asking.answered(work, approve=which is Command.YES)
+    return work.outcome(help_text(work), "command")
+
+
+def help_text(work: Work) -> str:
+    skills = skill_lines(work)
+    parts = [work.say("help.head"), work.say("help.commands")]
+    if skills:
+        parts += [work.say("help.skills"), skills]
+    return "\n\n".join(parts)
+
+
+def skill_lines(work: Work) -> str:
+    """The skills that this person may use, one a line."""
+    return "\n".join(
+        f"- {(tool.title_zh if work.language == 'zh' else tool.title) or tool.name}"
+        for tool in work.plan.tools.values()
+        if work.allowed(tool.permission)
+    )
+
+
+async def trigger(work: Work, skill_id: str, text: str) -> Outcome:
+    """A rule named the skill: it runs on the person's own words, without a model."""
+    tool = work.plan.tools.get(skill_id)
+    if tool is None:
+        return work.outcome(work.say("skill.unknown", skill=skill_id), "engine")
+    state = work.saved_state() or _triggered(work, tool, text)
+    return await run_trigger(work, state)
+
+
+def _triggered(work: Work, tool: Tool, text: str) -> AssistantState:
+    context = asking.tool_context(work)
+    arguments = tool.from_text(text, context) if tool.from_text else {}
+    call = ToolCall(id="rule", name=tool.name, arguments=arguments)
+    return AssistantState(messages=[], calls=[call])
+
+
+async def run_trigger(work: Work, state: AssistantState) -> Outcome:
+    """One call, with the same checkpoints and questions as the model's calls have."""
+    must_ask = await run_calls(state, list(work.plan.tools.values()), work)
+    if must_ask is not None:
+        return asking.ask(work, must_ask)
+    call = state.calls[0]
+    result = state.results.get(call.id, ToolResult(text="", error=True))
+    return work.outcome(result.text, f"rule:{call.name}", card=result.card, remember=True)
+
+
+async def ask_assistant(work: Work, text: str) -> Outcome:
+    """The model answers, with the skills as its tools."""
+    state = work.saved_state()
+    if state is None:
+        state = build_state(
+            work.plan.config, work.turn.session.history, work.message, text, work.language
+        )
+    return await run_assistant(work, state)
+
+
+async def run_assistant(work: Work, state: AssistantState) -> Outcome:
+    tools = [tool for tool in work.plan.tools.values() if work.allowed(tool.permission)]
+    try:
+        result = await work.plan.assistant.run(state, tools, work)
+    except ModelFailed as error:
+        return no_model(work, error)
+    if isinstance(result, MustAsk):
+        return asking.ask(work, result)
+    return _answered(work, result)
+
+
+def _answered(work: Work, result: Answered) -> Outcome:
+    usage = msgspec.to_builtins(result.usage)
+    work.step("model", name=result.model, usage=usage, cut=result.cut)
+    work.metrics.tokens(result.model, result.usage.prompt, result.usage.completion)
+    return work.outcome(result.text, f"model:{result.model}", remember=True)
+
+
+def no_model(work: Work, error: ModelFailed) -> Outcome:
+    """When no model can answer: one honest sentence, and what does work."""
+    reason = getattr(error, "reason", "unreachable")
+    work.step("no_model", reason=reason, error=error.message)
+    sentence = work.say(f"model.{reason}")
+    skills = skill_lines(work)
+    if skills:
+        sentence = f"{sentence}\n\n{work.say('model.still')}\n\n{skills}"
+    return work.outcome(sentence, "engine")

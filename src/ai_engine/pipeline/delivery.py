@@ -1,0 +1,157 @@
+"""Delivery: the last third of the road. From a committed reply to one the platform has taken."""
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from ai_engine.channels.base import Channel, Outgoing
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import Overloaded, SendRefused, SendRetryable
+from ai_engine.journal.base import Delivery, Journal
+from ai_engine.observe.logging import bind
+from ai_engine.observe.metrics import Metrics
+from ai_engine.pipeline.latency import OwnShare
+from ai_engine.pipeline.plan import Plan
+
+log = logging.getLogger(__name__)
+
+BACKOFF_SECONDS_MAX: Final = 300.0
+SEND_SECONDS_MAX: Final = 60.0
+IN_FLIGHT_MAX: Final = 256
+ENGINE: Final = "engine"
+"""The built-in channel between sessions: its send is `accept`."""
+
+
+def backoff_seconds(attempt: int, asked_for: float | None) -> float:
+    """What the platform asked for, or exponential with jitter, at most five minutes."""
+    if asked_for is not None:
+        return min(max(asked_for, 0.0), BACKOFF_SECONDS_MAX)
+    full = min(BACKOFF_SECONDS_MAX, 0.5 * 2.0**attempt)
+    return full * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+
+class Pace:
+    """Times the sends of one conversation apart, as the platform wants them."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._next: OrderedDict[str, float] = OrderedDict()
+
+    def wait_seconds(self, conversation: str, per_second: float, now: float) -> float:
+        """How long this send must wait; takes the slot."""
+        if per_second <= 0:
+            return 0.0
+        at = max(now, self._next.pop(conversation, 0.0))
+        self._next[conversation] = at + 1 / per_second
+        if len(self._next) > self._size:
+            self._next.popitem(last=False)
+        return at - now
+
+
+class Deliveries:
+    """Sends what the outbox holds: in order in each session, retried, dead-lettered at the end."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        metrics: Metrics,
+        clock: Clock,
+        share: OwnShare,
+        plan: Callable[[], Plan],
+    ) -> None:
+        self._journal = journal
+        self._metrics = metrics
+        self._clock = clock
+        self._share = share
+        self._plan = plan
+        self._pace = Pace()
+
+    async def run(self) -> None:
+        """Until the journal is drained."""
+        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
+        async with asyncio.TaskGroup() as group:
+            async for delivery in self._journal.deliveries():
+                await slots.acquire()
+                task = group.create_task(self._deliver(delivery))
+                task.add_done_callback(lambda _: slots.release())
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        with bind(trace=delivery.trace_id, message=delivery.inbound_id, channel=delivery.channel):
+            try:
+                await self._send(delivery)
+            except SendRetryable as error:
+                wait = backoff_seconds(delivery.attempt, error.retry_after_seconds)
+                await self._journal.retry(delivery, error.message, self._clock.time() + wait)
+                self._metrics.reply(delivery.channel, "retry")
+            except SendRefused as error:
+                await self._give_up(delivery, str(error))
+            except Exception as error:
+                log.exception("delivery of %s failed", delivery.id)
+                wait = backoff_seconds(delivery.attempt, None)
+                reason = type(error).__name__
+                await self._journal.retry(delivery, reason, self._clock.time() + wait)
+                self._metrics.reply(delivery.channel, "error")
+            else:
+                self._metrics.reply(delivery.channel, "delivered")
+
+    async def _send(self, delivery: Delivery) -> None:
+        if delivery.channel == ENGINE:
+            await self._pass_on(delivery)
+            return
+        channel = self._plan().channels.get(delivery.channel)
+        if channel is None:
+            raise SendRefused(
+                f"channel {delivery.channel!r} is not configured any more",
+                hint="add it again and replay the dead letter",
+            )
+        own = self._share.take(delivery.inbound_id, self._clock.time())
+        if own is not None:
+            self._metrics.own_latency(own)
+        await self._to_platform(channel, delivery)
+
+    async def _to_platform(self, channel: Channel, delivery: Delivery) -> None:
+        outgoing = Outgoing(
+            reply=delivery.reply,
+            target=delivery.target,
+            in_reply_to=delivery.inbound_message_id,
+            inbound_id=delivery.inbound_id,
+            session_key=delivery.session_key,
+            user_id=delivery.user_id,
+            attempt=delivery.attempt,
+        )
+        rate = channel.capabilities.sends_per_second
+        wait = self._pace.wait_seconds(delivery.session_key, rate, self._clock.monotonic())
+        if wait > 0:
+            await self._clock.sleep(wait)
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(SEND_SECONDS_MAX):
+                if delivery.reply.stream is not None:
+                    await channel.finish(delivery.reply.stream, outgoing)
+                else:
+                    await channel.send(outgoing)
+        except TimeoutError as error:
+            raise SendRetryable(f"no answer within {SEND_SECONDS_MAX:g} s") from error
+        seconds = round(self._clock.monotonic() - started, 4)
+        step = {"at": self._clock.time(), "step": "sent", "reply": delivery.id, "seconds": seconds}
+        await self._journal.delivered(delivery, trace=(step,))
+
+    async def _pass_on(self, delivery: Delivery) -> None:
+        """At least once here, once there: the message's id is deterministic and deduplicated."""
+        if delivery.message is None:
+            raise SendRefused("a delivery to the engine without a message")
+        try:
+            await self._journal.accept(delivery.message, delivery.session_key)
+        except Overloaded as error:
+            raise SendRetryable(
+                error.message, retry_after_seconds=error.retry_after_seconds
+            ) from error
+        await self._journal.delivered(delivery)
+
+    async def _give_up(self, delivery: Delivery, reason: str) -> None:
+        log.error("reply %s is a dead letter: %s", delivery.id, reason)
+        await self._journal.undeliverable(delivery, reason)
+        self._metrics.reply(delivery.channel, "dead")

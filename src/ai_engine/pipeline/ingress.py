@@ -1,0 +1,79 @@
+"""Ingress: the first third of the road. From a verified message to a durable one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ai_engine.channels.base import Accepted
+from ai_engine.config.schema import SessionConfig
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import Overloaded
+from ai_engine.domain.ids import new_id
+from ai_engine.domain.message import ChatKind, InboundMessage, Lane, MessageKind
+from ai_engine.events.base import Events, Progressed
+from ai_engine.journal.base import Journal
+from ai_engine.observe.metrics import Metrics
+from ai_engine.pipeline import commands
+
+
+def session_key(message: InboundMessage, scope: str) -> str:
+    """Who shares a conversation; computed once, here, and written into the record.
+
+    `scope` is `SessionConfig.scope` and decides for groups; a private chat is the person's own.
+    """
+    who = f"{message.sender.tenant}/{message.sender.user_id}"
+    if message.chat.kind is ChatKind.PRIVATE or scope == "user":
+        return f"{message.channel}:user:{who}"
+    if scope == "group":
+        return f"{message.channel}:group:{message.chat.id}"
+    if scope == "thread":
+        return f"{message.channel}:thread:{message.chat.id}/{message.chat.thread}"
+    return f"{message.channel}:member:{message.chat.id}:{who}"
+
+
+def lane(message: InboundMessage) -> Lane:
+    """`/stop` overtakes what waits in its session; everything else keeps its order."""
+    if message.kind is MessageKind.TEXT and commands.parse(message.text) is commands.Command.STOP:
+        return Lane.CONTROL
+    return Lane.MAILBOX
+
+
+class Ingress:
+    """Accepts what channels have verified. Raises Overloaded when nothing more can be taken."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        events: Events,
+        metrics: Metrics,
+        clock: Clock,
+        sessions: Callable[[], SessionConfig],
+    ) -> None:
+        self._journal = journal
+        self._events = events
+        self._metrics = metrics
+        self._clock = clock
+        self._sessions = sessions
+
+    def key(self, message: InboundMessage) -> str:
+        """The session key under the present configuration."""
+        return session_key(message, self._sessions().scope)
+
+    async def accept(self, message: InboundMessage) -> Accepted:
+        """Durable when it returns; only then may the platform be told so."""
+        message = replace(
+            message,
+            received_at=message.received_at or self._clock.time(),
+            trace_id=message.trace_id or new_id("t"),
+        )
+        key = self.key(message)
+        started = self._clock.monotonic()
+        try:
+            receipt = await self._journal.accept(message, key, lane=lane(message))
+        except Overloaded:
+            self._metrics.inbound(message.channel, "refused:overloaded")
+            raise
+        self._metrics.accepted(message.channel, self._clock.monotonic() - started)
+        self._metrics.inbound(message.channel, "duplicate" if receipt.duplicate else "accepted")
+        if not receipt.duplicate:
+            self._events.publish(Progressed(session_key=key, n=receipt.event))
+        return Accepted(id=receipt.id, duplicate=receipt.duplicate)

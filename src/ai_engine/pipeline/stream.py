@@ -1,0 +1,80 @@
+"""The side road: partial text of a running turn, straight to the channel, best effort."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from ai_engine.channels.base import Channel
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import SendFailed
+from ai_engine.domain.message import Json
+
+log = logging.getLogger(__name__)
+
+
+class PartialText:
+    """Shows the answer as it grows, no oftener than the platform wants.
+
+    `show` only notes the newest text; a task of the turn's own sends it. What is skipped does not
+    matter: every update carries the full text so far.
+    """
+
+    def __init__(
+        self,
+        channel: Channel | None,
+        target: Json,
+        key: str,
+        clock: Clock,
+        remember: Callable[[Json], Awaitable[None]],
+        handle: Json | None = None,
+    ) -> None:
+        usable = channel is not None and channel.capabilities.streaming
+        self._channel = channel if usable else None
+        self._target = target
+        self._key = key
+        self._clock = clock
+        self._remember = remember
+        self.handle = handle
+        """Plain data; the turn's replies carry it, so that delivery can finish the stream."""
+        self._text = ""
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def show(self, text: str) -> None:
+        """The full text so far."""
+        if self._channel is None or not text:
+            return
+        self._text = text
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._send_all(self._channel))
+
+    async def _send_all(self, channel: Channel) -> None:
+        try:
+            if self.handle is None:
+                self.handle = await channel.open_stream(self._target, self._key)
+                if self.handle is None:
+                    return
+                if not channel.capabilities.stream_by_key:
+                    await self._remember(self.handle)
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                await channel.update(self.handle, self._text)
+                if channel.capabilities.stream_interval_ms:
+                    await self._clock.sleep(channel.capabilities.stream_interval_ms / 1000)
+        except SendFailed as error:
+            log.info("stream of %s stopped: %s; the final answer follows", channel.name, error)
+
+    async def stop(self) -> None:
+        """No more updates; returns when none is under way."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise

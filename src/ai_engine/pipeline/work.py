@@ -1,0 +1,184 @@
+"""One turn's work: what it has to hand, and what it has done so far."""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import msgspec
+
+from ai_engine.assistant.base import AssistantState
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.message import Json
+from ai_engine.domain.reply import Card, Reply
+from ai_engine.domain.session import Context, HistoryEntry
+from ai_engine.domain.skill import Tool, ToolCall, ToolContext, ToolResult, spoken_language
+from ai_engine.domain.texts import text
+from ai_engine.journal.base import AuditEntry, Journal, Outcome, Turn
+from ai_engine.observe.metrics import Metrics
+from ai_engine.observe.stopwatch import Stopwatch
+from ai_engine.pipeline.plan import Plan
+from ai_engine.pipeline.replies import as_replies, framed
+from ai_engine.pipeline.stream import PartialText
+from ai_engine.policy.authorize import Actor
+
+log = logging.getLogger(__name__)
+
+EVERYONE: Final = frozenset({"employee"})
+"""The roles of whoever arrives through an authenticated channel."""
+
+
+class Work:
+    """Implements `assistant.base.Hooks`: the loop and the triggers act through it."""
+
+    def __init__(
+        self, turn: Turn, plan: Plan, journal: Journal, metrics: Metrics, clock: Clock
+    ) -> None:
+        self.turn = turn
+        self.plan = plan
+        self.metrics = metrics
+        self.clock = clock
+        self.message = turn.message
+        sender = turn.message.sender
+        self.actor = Actor(id=f"{sender.platform}:{sender.tenant}/{sender.user_id}", roles=EVERYONE)
+        self.language = spoken_language(turn.message.text, plan.config.language)
+        if turn.suspended is not None:
+            self.language = str(turn.suspended.state.get("language", self.language))
+        self.trace: list[Json] = []
+        self.audit: list[AuditEntry] = []
+        self.context: Context | None = None
+        self.watch = Stopwatch(clock)
+        self.text = ""
+        """The answer so far, for a turn that is stopped."""
+        self._journal = journal
+        saved = turn.checkpoint or {}
+        self._saved: Json = dict(saved)
+        self.stream = PartialText(
+            plan.channels.get(self.message.channel),
+            {**self.message.target, "session_key": turn.session.key},
+            turn.id,
+            clock,
+            self._remember_stream,
+            handle=saved.get("stream"),
+        )
+        config = plan.config.channels.get(self.message.channel)
+        self._template = config.message_format.text_template if config else "{message}"
+
+    # What the turn's end is made of.
+
+    def step(self, name: str, /, **detail: Any) -> None:
+        """One line of the message's story; never what people wrote."""
+        self.trace.append({"at": self.clock.time(), "step": name, **detail})
+
+    def say(self, code: str, **values: object) -> str:
+        """One of the engine's own sentences in the person's language."""
+        return text(code, self.language, **values)
+
+    def replies(self, answer: str, produced_by: str, card: Card | None = None) -> tuple[Reply, ...]:
+        return as_replies(
+            self.turn.id,
+            answer,
+            template=self._template,
+            capabilities=self.plan.capabilities(self.message.channel),
+            produced_by=produced_by,
+            card=card,
+            stream=self.stream.handle,
+        )
+
+    def outcome(
+        self,
+        answer: str,
+        produced_by: str,
+        *,
+        card: Card | None = None,
+        remember: bool = False,
+        **more: Any,
+    ) -> Outcome:
+        """The turn's end: one answer, and with `remember` a place in the model's history."""
+        history: tuple[HistoryEntry, ...] = ()
+        if remember:
+            history = (
+                HistoryEntry(role="user", text=self.message.text),
+                HistoryEntry(role="assistant", text=answer),
+            )
+        more.setdefault("context", self.context)
+        self.step("answered", by=produced_by, chars=len(answer))
+        return Outcome(
+            replies=self.replies(answer, produced_by, card),
+            history=history,
+            audit=tuple(self.audit),
+            trace=tuple(self.trace),
+            **more,
+        )
+
+    # Hooks of the assistant's loop; the triggers use them too.
+
+    def on_text(self, text: str) -> None:
+        self.text = text
+        self.stream.show(framed(self._template, text))
+
+    def outside(self, seconds: float, what: str) -> None:
+        self.step("waited", what=what, seconds=round(seconds, 4))
+        self.watch.add(seconds, "model")
+
+    async def checkpoint(self, state: AssistantState) -> None:
+        self._saved["assistant"] = msgspec.to_builtins(state)
+        await self._journal.checkpoint(self.turn, self._saved)
+
+    async def _remember_stream(self, handle: Json) -> None:
+        self._saved["stream"] = handle
+        await self._journal.checkpoint(self.turn, self._saved)
+
+    def saved_state(self) -> AssistantState | None:
+        """Where an earlier attempt of this turn had got to."""
+        saved = (self.turn.checkpoint or {}).get("assistant")
+        return None if saved is None else msgspec.convert(saved, AssistantState)
+
+    def allowed(self, action: str) -> bool:
+        """The one policy point, for the message's sender."""
+        return self.plan.policy.authorize(self.actor, action, self.turn.session.key).allowed
+
+    async def call(self, tool: Tool, call: ToolCall) -> ToolResult:
+        """Authorise, run with a time-out, record. A tool's own failure is a result."""
+        if not self.allowed(tool.permission):
+            result = ToolResult(text=self.say("turn.denied", action=tool.permission), error=True)
+            return self._record(tool, call, result, "denied", 0.0)
+        context = ToolContext(
+            message=self.message,
+            idempotency_key=f"{self.turn.id}/{call.id}",
+            language=self.language,
+            params=self.turn.session.context.params,
+        )
+        started = self.clock.monotonic()
+        outcome = "ok"
+        try:
+            with self.watch.outside("tool"):
+                async with asyncio.timeout(tool.timeout_seconds):
+                    result = await tool.invoke(call.arguments, context)
+        except TimeoutError:
+            outcome = "timeout"
+            sentence = self.say("skill.timeout", skill=tool.name, seconds=tool.timeout_seconds)
+            result = ToolResult(text=sentence, error=True)
+        except Exception:
+            outcome = "crashed"
+            log.exception("skill %s failed", tool.name)
+            result = ToolResult(text=self.say("skill.crashed", skill=tool.name), error=True)
+        if result.error and outcome == "ok":
+            outcome = "error"
+        return self._record(tool, call, result, outcome, self.clock.monotonic() - started)
+
+    def _record(
+        self, tool: Tool, call: ToolCall, result: ToolResult, outcome: str, seconds: float
+    ) -> ToolResult:
+        self.metrics.tool(tool.name, outcome, seconds)
+        self.step("tool", name=tool.name, call=call.id, result=outcome, seconds=round(seconds, 4))
+        self.audit.append(
+            AuditEntry(
+                action=tool.permission,
+                actor=self.actor.id,
+                resource=tool.name,
+                outcome=outcome,
+            )
+        )
+        if not result.error:
+            self.context = Context(last_skill=tool.name, params=dict(call.arguments))
+        return result
