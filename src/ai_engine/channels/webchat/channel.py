@@ -1,0 +1,99 @@
+"""The `webchat` channel: what is committed is delivered, since devices read the event log."""
+
+from ai_engine.channels.base import (
+    Accept,
+    Capabilities,
+    Outgoing,
+    Status,
+    WebhookRequest,
+    WebhookResponse,
+)
+from ai_engine.config.schema import ChannelConfig
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import NotFound
+from ai_engine.domain.message import Json
+from ai_engine.events.base import Events, Partial
+
+SESSION = "session_key"
+"""Key in a target: `api/websocket.py` writes the session key there when a message comes in."""
+
+
+class WebChatChannel:
+    """Sending is a hand-over: the reply's entry in the session's log *is* the delivery, and the
+    open connections follow that log. Only partial text goes through here."""
+
+    type = "webchat"
+
+    def __init__(self, name: str, config: ChannelConfig, events: Events, clock: Clock) -> None:
+        self.name = name
+        self.config = config
+        self._events = events
+        self._clock = clock
+        self._last_sent: float | None = None
+        self.capabilities = Capabilities(
+            text_limit=100_000,
+            markdown=True,
+            cards=True,
+            streaming=True,
+            stream_by_key=True,
+            stream_interval_ms=50,
+            idempotent=True,
+            images=False,
+            markdown_flavour="commonmark",
+        )
+
+    async def start(self) -> None:
+        """Nothing to open: the gateway serves the page and its connections."""
+
+    async def webhook(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
+        """Raises NotFound, always: messages come over `/api/ws`."""
+        raise NotFound("The web chat takes no webhook calls.", hint="open /chat, or use /api/ws")
+
+    async def run(self, accept: Accept) -> None:
+        """No connection of its own; returns at once."""
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """The commit has written the reply into the log that every device reads."""
+        self._last_sent = self._clock.monotonic()
+
+    async def open_stream(self, target: Json, key: str) -> Json | None:
+        """The handle is the session and the turn; the same key gives the same stream."""
+        session_key = target.get(SESSION)
+        if not isinstance(session_key, str) or not session_key:
+            return None
+        return {SESSION: session_key, "turn": key}
+
+    async def update(self, handle: Json, text: str) -> None:
+        """Publish what is new against the text that was published last."""
+        session_key, turn = handle[SESSION], handle["turn"]
+        known = self._events.partial(session_key)
+        before = known.text if known is not None and known.turn == turn else ""
+        if text == before:
+            return
+        # A filter may take back the end of what was shown, so not every update is an addition.
+        offset = len(before) if text.startswith(before) else _common(before, text)
+        self._events.publish(
+            Partial(session_key=session_key, turn=turn, offset=offset, text=text[offset:])
+        )
+
+    async def finish(self, handle: Json, outgoing: Outgoing) -> None:
+        """The log holds the final text; say that no partial text of this turn follows."""
+        self._events.publish(
+            Partial(session_key=handle[SESSION], turn=handle["turn"], offset=0, text="", done=True)
+        )
+        await self.send(outgoing)
+
+    def status(self) -> Status:
+        if self._last_sent is None:
+            return Status(state="ready", detail="at /chat")
+        age = self._clock.monotonic() - self._last_sent
+        return Status(state="ready", detail="at /chat", last_event_age_seconds=age)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
