@@ -1,0 +1,1 @@
+"""DingTalk robots: HTTP mode and Stream mode."""

@@ -1,0 +1,234 @@
+"""DingTalk's robot messages as ours, and our replies as DingTalk's.
+
+Source: DingTalk, "Receive messages" and "Robot message types"; the body is the same in HTTP mode
+and in Stream mode.
+"""
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from ai_engine.channels.text import plain, with_card, without_tables
+from ai_engine.domain.errors import Malformed
+from ai_engine.domain.message import (
+    Attachment,
+    Chat,
+    ChatKind,
+    InboundMessage,
+    Json,
+    MessageKind,
+    Sender,
+)
+from ai_engine.domain.reply import Reply
+
+TEXT_LIMIT_BYTES: Final = 6000
+"""`msgParam` may have 15,000 bytes as JSON, where a line break or quote takes two: this, doubled,
+leaves room for title and mention."""
+
+QUOTA_USED_UP: Final = "20001"
+"""`errCode` when the content was withheld: the organisation's monthly quota is used up."""
+
+_ID_MAX: Final = 512
+_TITLE_MAX: Final = 32
+_CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "")
+_KINDS: Final = {"picture": "image", "audio": "audio", "video": "video", "file": "file"}
+_NAMES: Final = {
+    "picture": "图片 / picture",
+    "audio": "语音 / voice message",
+    "video": "视频 / video",
+    "file": "文件 / file",
+}
+_WITHHELD: Final = (
+    "钉钉没有转发内容,企业本月额度已用完 / DingTalk withheld the content: the organisation's "
+    f"monthly quota is used up, errCode {QUOTA_USED_UP}"
+)
+
+
+def parse(data: bytes | str) -> Json:
+    """The JSON object in `data`. Raises Malformed."""
+    try:
+        found: Any = msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"$: not JSON ({str(error)[:200]})") from error
+    if not isinstance(found, dict):
+        raise Malformed("$: must be a JSON object")
+    return cast("Json", found)
+
+
+def decode(body: Json, channel: str, received_at: float) -> InboundMessage | None:
+    """The message, or None for what a robot wrote itself.
+
+    Raises:
+        Malformed: it names the JSON path of what is missing or wrong.
+    """
+    if body.get("senderId") and body.get("senderId") == body.get("chatbotUserId"):
+        return None
+    kind, text, attachments = _content(body)
+    return InboundMessage(
+        channel=channel,
+        message_id=_needed(body, "msgId"),
+        sender=_sender(body),
+        chat=Chat(
+            kind=_chat_kind(body),
+            id=_needed(body, "conversationId"),
+            title=_optional(body, "conversationTitle"),
+        ),
+        kind=kind,
+        text=text,
+        attachments=attachments,
+        payload={"error_code": QUOTA_USED_UP} if withheld(body) else {},
+        target=_target(body),
+        received_at=received_at,
+    )
+
+
+def withheld(body: Json) -> bool:
+    """Whether DingTalk left the content out since the monthly quota is used up."""
+    return str(body.get("errCode", "")) == QUOTA_USED_UP
+
+
+def _sender(body: Json) -> Sender:
+    """`senderStaffId` is absent for people outside the organisation and for unpublished robots."""
+    ids = (_optional(body, key) for key in ("senderStaffId", "senderUnionId", "senderId"))
+    user_id = next((found for found in ids if found), "")
+    if not user_id:
+        raise Malformed("$.senderId: one of senderStaffId, senderUnionId, senderId is needed")
+    return Sender(
+        platform="dingtalk",
+        user_id=user_id,
+        tenant=_optional(body, "senderCorpId"),
+        name=_optional(body, "senderNick"),
+    )
+
+
+def _chat_kind(body: Json) -> ChatKind:
+    kind = body.get("conversationType")
+    if kind not in ("1", "2"):
+        raise Malformed('$.conversationType: must be "1" (private) or "2" (group)')
+    return ChatKind.PRIVATE if kind == "1" else ChatKind.GROUP
+
+
+def _target(body: Json) -> Json:
+    expires_ms = body.get("sessionWebhookExpiredTime")
+    if not isinstance(expires_ms, int | float):
+        expires_ms = 0
+    return {
+        "sessionWebhook": _optional(body, "sessionWebhook", 4096),
+        "expires": expires_ms / 1000,
+        "conversationId": _needed(body, "conversationId"),
+        "conversationType": _needed(body, "conversationType"),
+        "senderStaffId": _optional(body, "senderStaffId"),
+        "robotCode": _optional(body, "robotCode"),
+    }
+
+
+def _content(body: Json) -> tuple[MessageKind, str, tuple[Attachment, ...]]:
+    """What was said, honestly: what cannot be read is named, not guessed."""
+    if withheld(body):
+        return MessageKind.UNSUPPORTED, _WITHHELD, ()
+    kind = _needed(body, "msgtype")
+    if kind == "text":
+        return MessageKind.TEXT, _string(_object(body, "text"), "content", "$.text").strip(), ()
+    if kind not in _KINDS and kind != "richText":
+        return MessageKind.UNSUPPORTED, kind[:64], ()
+    content = _object(body, "content")
+    if kind == "richText":
+        return _rich_text(content)
+    attachment = _attachment(content, kind)
+    spoken = _optional(content, "recognition", 100_000).strip() if kind == "audio" else ""
+    if spoken:
+        return MessageKind.TEXT, spoken, (attachment,)
+    name = f"{_NAMES[kind]} {attachment.name}".strip()
+    return MessageKind.UNSUPPORTED, name, (attachment,)
+
+
+def _rich_text(content: Json) -> tuple[MessageKind, str, tuple[Attachment, ...]]:
+    pieces = content.get("richText")
+    if not isinstance(pieces, list):
+        raise Malformed("$.content.richText: must be a list")
+    texts: list[str] = []
+    attachments: list[Attachment] = []
+    for n, piece in enumerate(cast("list[Any]", pieces)):
+        if not isinstance(piece, dict):
+            raise Malformed(f"$.content.richText[{n}]: must be an object")
+        part = cast("Json", piece)
+        if part.get("type") in _KINDS:
+            attachments.append(_attachment(part, str(part["type"])))
+        elif "text" in part:
+            texts.append(_string(part, "text", f"$.content.richText[{n}]"))
+    text = "".join(texts).strip()
+    if not text and attachments:
+        return MessageKind.UNSUPPORTED, _NAMES["picture"], tuple(attachments)
+    return MessageKind.TEXT, text, tuple(attachments)
+
+
+def _attachment(content: Json, kind: str) -> Attachment:
+    """`ref` is the download code; DingTalk's API turns it into a short-lived address."""
+    return Attachment(
+        kind=_KINDS[kind],
+        name=_optional(content, "fileName"),
+        ref=_optional(content, "downloadCode", 4096)
+        or _optional(content, "pictureDownloadCode", 4096),
+    )
+
+
+def _object(body: Json, key: str) -> Json:
+    found = body.get(key)
+    if not isinstance(found, dict):
+        raise Malformed(f"$.{key}: must be an object")
+    return cast("Json", found)
+
+
+def _string(body: Json, key: str, path: str) -> str:
+    found = body.get(key)
+    if not isinstance(found, str):
+        raise Malformed(f"{path}.{key}: must be a text")
+    return found
+
+
+def _needed(body: Json, key: str) -> str:
+    found = _string(body, key, "$")
+    if not 0 < len(found) <= _ID_MAX:
+        raise Malformed(f"$.{key}: must have 1 to {_ID_MAX} characters")
+    return found
+
+
+def _optional(body: Json, key: str, longest: int = _ID_MAX) -> str:
+    found = body.get(key)
+    return found if isinstance(found, str) and len(found) <= longest else ""
+
+
+def rendered(reply: Reply, form: str) -> str:
+    """The reply's words in DingTalk's markdown (`form` markdown) or as text for people (`text`)."""
+    words = with_card(reply.text, reply.card).translate(_CONTROLS)
+    return plain(words) if form == "text" else without_tables(words)
+
+
+def session_body(words: str, form: str, mention: str) -> Json:
+    """For the sessionWebhook. `mention` is the staff id of who is to be notified, or empty.
+
+    In markdown a mention must stand in the text too; in a text DingTalk adds it.
+    """
+    at: Json = {"atUserIds": [mention] if mention else [], "isAtAll": False}
+    if form == "text":
+        return {"msgtype": "text", "text": {"content": words}, "at": at}
+    shown = f"@{mention}\n\n{words}" if mention else words
+    return {"msgtype": "markdown", "markdown": {"title": title(words), "text": shown}, "at": at}
+
+
+def template_body(words: str, form: str) -> Json:
+    """`msgKey` and `msgParam` for the proactive API."""
+    if form == "text":
+        key, param = "sampleText", {"content": words}
+    else:
+        key, param = "sampleMarkdown", {"title": title(words), "text": words}
+    return {"msgKey": key, "msgParam": msgspec.json.encode(param).decode()}
+
+
+def title(words: str) -> str:
+    """What notifications and the list of conversations show: the first line, shortened."""
+    for line in plain(words[:1000]).splitlines():
+        line = line.strip(" -*>#`|")
+        if line:
+            return line if len(line) <= _TITLE_MAX else line[: _TITLE_MAX - 1] + "…"
+    return "AI"

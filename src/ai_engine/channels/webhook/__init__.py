@@ -1,0 +1,1 @@
+"""The generic signed HTTP bot, for systems that have no connector of their own."""

@@ -1,0 +1,224 @@
+"""The `webhook` channel: signed JSON in; answers in the same request, or posted to a callback."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from ai_engine.channels.backoff import retry_after_seconds
+from ai_engine.channels.base import (
+    Accept,
+    Capabilities,
+    Outgoing,
+    Status,
+    StoredReplies,
+    WebhookRequest,
+    WebhookResponse,
+)
+from ai_engine.channels.webhook import codec, crypto
+from ai_engine.channels.webhook.waiting import SLOTS_MAX, Waiting
+from ai_engine.config.schema import ChannelConfig
+from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import Malformed, NotFound, SendRefused, SendRetryable
+from ai_engine.domain.message import InboundMessage, Json
+from ai_engine.domain.reply import Reply
+from ai_engine.security.egress import Egress, origin
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS_MAX: Final = 30.0
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=5)
+_TEXT_LIMIT: Final = 100_000
+
+
+def problems(config: ChannelConfig) -> list[str]:
+    """What an administrator should mend, in sentences; [] when all is well."""
+    found: list[str] = []
+    if not config.auth.secret.get_secret_value():
+        found.append("auth.secret is empty: no message can be verified; set a long random text.")
+    if config.mode != "webhook":
+        found.append("mode: stream is not a mode of this channel; set it to webhook.")
+    if config.callback_url:
+        try:
+            origin(config.callback_url)
+        except ValueError:
+            found.append("callback_url is not an http or https URL without user and password.")
+    return found
+
+
+class WebhookChannel:
+    """Implements `ai_engine.channels.base.Channel`."""
+
+    type = "webhook"
+
+    def __init__(
+        self,
+        name: str,
+        config: ChannelConfig,
+        egress: Egress,
+        clock: Clock,
+        stored: StoredReplies,
+        *,
+        slots_max: int = SLOTS_MAX,
+    ) -> None:
+        self.name = name
+        self._config = config
+        self._secret = config.auth.secret.get_secret_value()
+        self._egress = egress
+        self._clock = clock
+        self._stored = stored
+        self._waiting = Waiting(slots_max)
+        self._problems = problems(config)
+        self._last_event: float | None = None
+        self.capabilities = Capabilities(
+            text_limit=_TEXT_LIMIT,
+            text_unit="chars",
+            markdown=config.reply != "text",
+            cards=config.reply != "text",
+            idempotent=True,
+            markdown_flavour="commonmark",
+        )
+
+    async def start(self) -> None:
+        for problem in self._problems:
+            log.warning("channel %s: %s", self.name, problem)
+
+    async def close(self) -> None:
+        """Nothing is held open but requests, which belong to the server."""
+
+    async def run(self, accept: Accept) -> None:
+        """This channel has no long connection."""
+
+    async def webhook(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
+        """Verify, decode, accept; with `?wait=true` also wait for the answer."""
+        if request.path.strip("/"):
+            raise NotFound("nothing answers here", hint="post to /api/message/<channel>")
+        if request.method != "POST":
+            return WebhookResponse(status=405, headers={"Allow": "POST"})
+        header = request.headers.get(crypto.HEADER.lower(), "")
+        crypto.verify(header, request.body, self._secret, self._clock.time())
+        self._last_event = self._clock.monotonic()
+        seconds = _wait_seconds(request)
+        message = codec.decode(request.body, self.name, self._clock.time())
+        if seconds > 0:
+            return await self._accept_and_wait(message, accept, seconds)
+        accepted = await accept(message)
+        return _json(message.message_id, "duplicate" if accepted.duplicate else "accepted")
+
+    async def _accept_and_wait(
+        self, message: InboundMessage, accept: Accept, seconds: float
+    ) -> WebhookResponse:
+        """The slot is taken before the message is accepted: no answer can be too quick for it."""
+        message_id = message.message_id
+        with self._waiting.slot(message_id) as slot:
+            accepted = await accept(message)
+            if accepted.duplicate:
+                known = await self._stored(message_id)
+                if known is not None:
+                    return self._answered(message, known)
+            if slot is None:
+                return _json(message_id, "accepted", status=202)
+            if await slot.wait(seconds, self._clock):
+                return self._answered(message, slot.replies)
+            # Handled without a reply for this slot: by a rule that drops, or in another process.
+            known = await self._stored(message_id)
+            if slot.complete or known is not None:
+                return self._answered(message, slot.replies if slot.complete else known or ())
+        return _json(message_id, "accepted", status=202)
+
+    def _answered(self, message: InboundMessage, replies: Sequence[Reply]) -> WebhookResponse:
+        found = [self._encode(reply, message.message_id, message.target) for reply in replies]
+        return _json(message.message_id, "answered", replies=found)
+
+    def _encode(self, reply: Reply, in_reply_to: str, target: Json) -> Json:
+        form = self._config.reply
+        return codec.encode(reply, in_reply_to=in_reply_to, target=target, form=form)
+
+    async def send(self, outgoing: Outgoing) -> None:
+        """To who waits for it, else to the callback, else it stays readable for 24 h."""
+        message_id = outgoing.in_reply_to
+        if self._waiting.hand_over(message_id, outgoing.reply):
+            return
+        if self._config.callback_url:
+            for earlier in self._waiting.left_behind(message_id):
+                await self._post(earlier, outgoing)
+            await self._post(outgoing.reply, outgoing)
+        self._waiting.settled(message_id)
+
+    async def _post(self, reply: Reply, outgoing: Outgoing) -> None:
+        body = msgspec.json.encode(self._encode(reply, outgoing.in_reply_to, outgoing.target))
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": reply.id,
+            crypto.HEADER: crypto.sign(body, self._secret, int(self._clock.time())),
+        }
+        try:
+            async with self._egress.session.post(
+                self._config.callback_url,
+                data=body,
+                headers=headers,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            ) as response:
+                wait = response.headers.get("Retry-After")
+                _check(response.status, retry_after_seconds(wait, self._clock.time()))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # Not chained: such an error's text may hold the URL, and the URL a token.
+            name = type(error).__name__
+            raise SendRetryable(f"the callback could not be reached ({name})") from None
+
+    async def open_stream(self, target: Json, key: str) -> Json | None:
+        """A callback takes whole messages only."""
+        return None
+
+    async def update(self, handle: Json, text: str) -> None:
+        """Never called: no stream is ever opened."""
+
+    async def finish(self, handle: Json, outgoing: Outgoing) -> None:
+        await self.send(outgoing)
+
+    def status(self) -> Status:
+        age = None if self._last_event is None else self._clock.monotonic() - self._last_event
+        return Status(
+            state="ready" if self._secret else "failing",
+            detail=" ".join(self._problems),
+            last_event_age_seconds=age,
+            connected=bool(self._secret),
+        )
+
+
+def _check(status: int, retry_after: float | None) -> None:
+    """2xx is delivered; what may pass is tried again; the rest is not."""
+    if 200 <= status < 300:
+        return
+    if status in (408, 429) or status >= 500:
+        raise SendRetryable(f"the callback answered HTTP {status}", retry_after_seconds=retry_after)
+    hint = "set callback_url to the final address" if 300 <= status < 400 else ""
+    raise SendRefused(f"the callback refused the reply (HTTP {status})", hint=hint)
+
+
+def _wait_seconds(request: WebhookRequest) -> float:
+    """How long to hold the request; 0 when its sender does not wait."""
+    wait = request.query.get("wait", "false").lower()
+    if wait in ("false", "0", ""):
+        return 0.0
+    if wait not in ("true", "1"):
+        raise Malformed("?wait: must be true or false")
+    try:
+        seconds = float(request.query.get("timeout", WAIT_SECONDS_MAX))
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= WAIT_SECONDS_MAX:
+        raise Malformed(f"?timeout: must be more than 0 and at most {WAIT_SECONDS_MAX:g} seconds")
+    return seconds
+
+
+def _json(
+    message_id: str, outcome: str, *, status: int = 200, replies: list[Json] | None = None
+) -> WebhookResponse:
+    body: Json = {"message_id": message_id, "status": outcome}
+    if replies is not None:
+        body["replies"] = replies
+    return WebhookResponse(status=status, body=msgspec.json.encode(body))
