@@ -55,6 +55,7 @@ class StubModel:
         self.headers: list[Mapping[str, str]] = []
         self.in_flight = 0
         self.in_flight_max = 0
+        self._peers: set[object] = set()
         self._script: deque[Answer] = deque()
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -108,6 +109,16 @@ class StubModel:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.requests) >= count)
 
+    @property
+    def connections(self) -> int:
+        """How many connections brought requests."""
+        return len(self._peers)
+
+    async def wait_until_idle(self) -> None:
+        """Return once no request is being answered."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.in_flight == 0)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         answer = self._script.popleft() if self._script else Answer(chunks=[self.default])
@@ -115,6 +126,8 @@ class StubModel:
         self.in_flight_max = max(self.in_flight_max, self.in_flight)
         async with self._changed:
             self.requests.append(body)
+            assert request.transport is not None
+            self._peers.add(request.transport.get_extra_info("peername"))
             self.headers.append(dict(request.headers))
             self._changed.notify_all()
         try:
@@ -130,6 +143,8 @@ class StubModel:
             return await self._stream(request, answer, body)
         finally:
             self.in_flight -= 1
+            async with self._changed:
+                self._changed.notify_all()
 
     async def _stream(
         self, request: web.Request, answer: Answer, body: Mapping[str, Any]
@@ -147,11 +162,18 @@ class StubModel:
                 request.transport.abort()
                 return response
             if at == answer.stall_after:
-                await self._closing.wait()
+                await self._stall(request)
             if answer.chunk_delay_seconds and at:
                 await asyncio.sleep(answer.chunk_delay_seconds)
             await response.write(piece)
         return response
+
+    async def _stall(self, request: web.Request) -> None:
+        """Say nothing until the client has gone or the server closes."""
+        while not self._closing.is_set():
+            if request.transport is None or request.transport.is_closing():
+                return
+            await asyncio.sleep(0.005)
 
 
 def _event(piece: Mapping[str, Any]) -> bytes:
