@@ -31,7 +31,7 @@ from ai_engine.gateway import MessageEndpoint, Operations
 from ai_engine.journal.base import Journal, Limits
 from ai_engine.journal.sqlite import SqliteJournal
 from ai_engine.observe.health import Health
-from ai_engine.observe.looplag import watch_loop_lag
+from ai_engine.observe.looplag import LoopLag
 from ai_engine.observe.metrics import Metrics
 from ai_engine.pipeline.delivery import Deliveries
 from ai_engine.pipeline.ingress import Ingress
@@ -89,6 +89,8 @@ class Engine:
         self.events: Events = MemoryEvents()
         self.metrics = Metrics()
         self.health = Health()
+        self.metrics.watch_health(self.health)
+        self.metrics.watch_journal(journal.stats)
         self.access = Access(options.data, options.clock)
         self.ingress = Ingress(
             journal, self.events, self.metrics, self.clock, lambda: self.config.session
@@ -197,11 +199,6 @@ class Engine:
         """The content of `/readyz`."""
         return self.health.readiness().as_json()
 
-    async def render_metrics(self) -> bytes:
-        self.metrics.observe_journal(await self.journal.stats())
-        self.metrics.observe_channels({n: c.status() for n, c in self.plan.channels.items()})
-        return self.metrics.render()
-
     def message_endpoint(self) -> MessageEndpoint:
         return MessageEndpoint(
             lambda: self.plan.channels,
@@ -211,7 +208,7 @@ class Engine:
         )
 
     def operations(self, may_see: Callable[..., bool]) -> Operations:
-        return Operations(self.readiness, self.render_metrics, may_see)
+        return Operations(self.readiness, self.metrics.scrape, may_see)
 
     async def reload(self) -> None:
         """Read the configuration again; the last good one stays when the new one is wrong."""
@@ -284,7 +281,7 @@ async def open_engine(options: Options) -> AsyncGenerator[Engine]:
         engine.run_road(tasks)
         side = [
             tasks.create_task(options.live.watch(engine.reload)),
-            tasks.create_task(watch_loop_lag(engine.metrics.loop_lag)),
+            tasks.create_task(LoopLag(engine.metrics.loop_lag).run()),
         ]
         engine.health.start()
         try:

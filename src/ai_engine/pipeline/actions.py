@@ -1,12 +1,15 @@
 """The answers: a command, a fixed reply, a skill triggered by a rule, or the assistant."""
 
-import msgspec
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from ai_engine.assistant.base import Answered, AssistantState, MustAsk
-from ai_engine.assistant.loop import run_calls
-from ai_engine.assistant.prompt import build_state
+from ai_engine.assistant.loop import LoopLimits
+from ai_engine.assistant.texts import failure_text
+from ai_engine.assistant.tool_round import ToolRound
 from ai_engine.domain.errors import ModelFailed
-from ai_engine.domain.skill import Tool, ToolCall, ToolResult
+from ai_engine.domain.skill import Tool, ToolCall
 from ai_engine.journal.base import Outcome
 from ai_engine.pipeline import asking
 from ai_engine.pipeline.commands import Command
@@ -58,11 +61,19 @@ def _triggered(work: Work, tool: Tool, text: str) -> AssistantState:
 
 async def run_trigger(work: Work, state: AssistantState) -> Outcome:
     """One call, with the same checkpoints and questions as the model's calls have."""
-    must_ask = await run_calls(state, list(work.plan.tools.values()), work)
+    call = state.calls[0]
+    tool = work.plan.tools.get(call.name)
+    if tool is None:
+        return work.outcome(work.say("skill.unknown", skill=call.name), "engine")
+    if call.id in state.denied:
+        return work.outcome(work.say("ask.denied"), "engine")
+    interrupted = call.id in state.begun and call.id not in state.results
+    if interrupted and not (tool.read_only or tool.idempotent):
+        return work.outcome(work.say("skill.unknown_outcome", skill=call.name), "engine")
+    must_ask = await ToolRound(state, work.plan.tools, work, LoopLimits()).run()
     if must_ask is not None:
         return asking.ask(work, must_ask)
-    call = state.calls[0]
-    result = state.results.get(call.id, ToolResult(text="", error=True))
+    result = state.results[call.id]
     return work.outcome(result.text, f"rule:{call.name}", card=result.card, remember=True)
 
 
@@ -70,10 +81,15 @@ async def ask_assistant(work: Work, text: str) -> Outcome:
     """The model answers, with the skills as its tools."""
     state = work.saved_state()
     if state is None:
-        state = build_state(
-            work.plan.config, work.turn.session.history, work.message, text, work.language
-        )
+        message = replace(work.message, text=text)
+        history = work.turn.session.history
+        state = work.plan.assistant.begin(history, message, today=_today(work))
     return await run_assistant(work, state)
+
+
+def _today(work: Work) -> str:
+    zone = ZoneInfo(work.plan.config.skills.timezone)
+    return datetime.fromtimestamp(work.clock.time(), zone).strftime("%Y-%m-%d %A %H:%M %Z")
 
 
 async def run_assistant(work: Work, state: AssistantState) -> Outcome:
@@ -81,6 +97,7 @@ async def run_assistant(work: Work, state: AssistantState) -> Outcome:
     try:
         result = await work.plan.assistant.run(state, tools, work)
     except ModelFailed as error:
+        work.metrics.model_call(state.model or "any", error.reason, work.model_seconds)
         return no_model(work, error)
     if isinstance(result, MustAsk):
         return asking.ask(work, result)
@@ -88,18 +105,27 @@ async def run_assistant(work: Work, state: AssistantState) -> Outcome:
 
 
 def _answered(work: Work, result: Answered) -> Outcome:
-    usage = msgspec.to_builtins(result.usage)
-    work.step("model", name=result.model, usage=usage, cut=result.cut)
-    work.metrics.tokens(result.model, result.usage.prompt, result.usage.completion)
+    usage = result.usage
+    work.step(
+        "model",
+        name=result.model,
+        seconds=round(work.model_seconds, 4),
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        cut=result.cut,
+    )
+    work.metrics.model_call(
+        result.model,
+        "ok",
+        work.model_seconds,
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+    )
     return work.outcome(result.text, f"model:{result.model}", remember=True)
 
 
 def no_model(work: Work, error: ModelFailed) -> Outcome:
     """When no model can answer: one honest sentence, and what does work."""
-    reason = getattr(error, "reason", "unreachable")
-    work.step("no_model", reason=reason, error=error.message)
-    sentence = work.say(f"model.{reason}")
-    skills = skill_lines(work)
-    if skills:
-        sentence = f"{sentence}\n\n{work.say('model.still')}\n\n{skills}"
-    return work.outcome(sentence, "engine")
+    work.step("no_model", reason=error.reason, error=error.message)
+    sentence, skills = failure_text(error), skill_lines(work)
+    return work.outcome(f"{sentence}\n\n{skills}" if skills else sentence, "engine")

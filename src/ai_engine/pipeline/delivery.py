@@ -109,7 +109,7 @@ class Deliveries:
             )
         own = self._share.take(delivery.inbound_id, self._clock.time())
         if own is not None:
-            self._metrics.own_latency(own)
+            self._metrics.latency(own)
         await self._to_platform(channel, delivery)
 
     async def _to_platform(self, channel: Channel, delivery: Delivery) -> None:

@@ -72,7 +72,7 @@ class Ingress:
         except Overloaded:
             self._metrics.inbound(message.channel, "refused:overloaded")
             raise
-        self._metrics.accepted(message.channel, self._clock.monotonic() - started)
+        self._metrics.accepted_in(self._clock.monotonic() - started)
         self._metrics.inbound(message.channel, "duplicate" if receipt.duplicate else "accepted")
         if not receipt.duplicate:
             self._events.publish(Progressed(session_key=key, n=receipt.event))

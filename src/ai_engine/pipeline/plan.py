@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ai_engine.assistant.loop import AssistantLoop
+from ai_engine.assistant.build import Assistant
 from ai_engine.channels.base import Capabilities, Channel
 from ai_engine.config.schema import Config
 from ai_engine.domain.skill import Tool
@@ -19,7 +19,7 @@ class Plan:
 
     config: Config
     routes: RoutingTable
-    assistant: AssistantLoop
+    assistant: Assistant
     tools: Mapping[str, Tool]
     channels: Mapping[str, Channel]
     policy: Policy

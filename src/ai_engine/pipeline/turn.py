@@ -109,18 +109,16 @@ class Turns:
             self._share.put(turn.id, message.received_at, excluded)
         n = await self._journal.commit(turn, outcome)
         self._events.publish(Progressed(session_key=turn.session.key, n=n))
-        self._metrics.turn(message.channel, self._clock.time() - message.received_at)
+        self._metrics.turn(self._clock.time() - message.received_at)
 
     async def _fail(self, turn: Turn, work: Work, error: Exception) -> None:
         log.error("turn failed: %s", type(error).__name__, exc_info=error)
         apology = work.replies(work.say("turn.failed", id=turn.id), "engine")[0]
         reason = error.message if isinstance(error, EngineError) else type(error).__name__
         try:
-            verdict = await self._journal.fail(turn, reason, reply=apology, trace=tuple(work.trace))
+            await self._journal.fail(turn, reason, reply=apology, trace=tuple(work.trace))
         except LostLease as lost:
             log.warning("failed turn given up: %s", lost)
-            return
-        self._metrics.failed(turn.message.channel, "dead" if verdict.dead else "retry")
 
     # The control lane: `/stop` overtakes.
 

@@ -47,6 +47,7 @@ class Work:
         self.audit: list[AuditEntry] = []
         self.context: Context | None = None
         self.watch = Stopwatch(clock)
+        self.model_seconds = 0.0
         self.text = ""
         """The answer so far, for a turn that is stopped."""
         self._journal = journal
@@ -117,8 +118,8 @@ class Work:
         self.stream.show(framed(self._template, text))
 
     def outside(self, seconds: float, what: str) -> None:
-        self.step("waited", what=what, seconds=round(seconds, 4))
-        self.watch.add(seconds, "model")
+        self.model_seconds += seconds
+        self.watch.add(seconds, what)
 
     async def checkpoint(self, state: AssistantState) -> None:
         self._saved["assistant"] = msgspec.to_builtins(state)
@@ -169,7 +170,7 @@ class Work:
     def _record(
         self, tool: Tool, call: ToolCall, result: ToolResult, outcome: str, seconds: float
     ) -> ToolResult:
-        self.metrics.tool(tool.name, outcome, seconds)
+        self.metrics.tool_call(tool.name, outcome, seconds)
         self.step("tool", name=tool.name, call=call.id, result=outcome, seconds=round(seconds, 4))
         self.audit.append(
             AuditEntry(
