@@ -54,8 +54,8 @@ class Policy:
 
     def __init__(self, roles: Mapping[str, Iterable[Grant]]) -> None:
         self._roles = {name: tuple(grants) for name, grants in roles.items()}
-        # Few roles, actions and resources recur endlessly; the bound keeps strangers' input out.
-        self._decide = lru_cache(maxsize=4096)(self._search)
+        # Few combinations of roles and actions recur endlessly; resources are as many as sessions.
+        self._grants = lru_cache(maxsize=1024)(self._grants_of)
 
     @classmethod
     def default(cls) -> "Policy":
@@ -69,23 +69,24 @@ class Policy:
 
     def authorize(self, actor: Actor, action: str, resource: str = "") -> Decision:
         """Allow, ask or deny; deny when no role of the actor says otherwise."""
-        return self._decide(actor.roles, action, resource)
+        for effect, grant, role in self._grants(actor.roles, action):
+            if _matches(grant.resource, resource):
+                verb = "allows" if effect is Effect.ALLOW else "asks before"
+                return Decision(effect=effect, reason=f"role {role} {verb} {action}")
+        held = ", ".join(sorted(actor.roles)) or "no role"
+        return Decision(effect=Effect.DENY, reason=f"no role allows {action} (held: {held})")
 
-    def _search(self, roles: frozenset[str], action: str, resource: str) -> Decision:
-        best, by = Effect.DENY, ""
-        for role in sorted(roles):
-            for grant in self._roles.get(role, ()):
-                if (
-                    _RANK[grant.effect] > _RANK[best]
-                    and _matches(grant.action, action)
-                    and _matches(grant.resource, resource)
-                ):
-                    best, by = grant.effect, role
-        if best is Effect.DENY:
-            held = ", ".join(sorted(roles)) or "no role"
-            return Decision(effect=best, reason=f"no role allows {action} (held: {held})")
-        verb = "allows" if best is Effect.ALLOW else "asks before"
-        return Decision(effect=best, reason=f"role {by} {verb} {action}")
+    def _grants_of(
+        self, roles: frozenset[str], action: str
+    ) -> tuple[tuple[Effect, Grant, str], ...]:
+        """The grants that speak of this action, the most generous first."""
+        found = [
+            (grant.effect, grant, role)
+            for role in sorted(roles)
+            for grant in self._roles.get(role, ())
+            if grant.effect is not Effect.DENY and _matches(grant.action, action)
+        ]
+        return tuple(sorted(found, key=lambda one: -_RANK[one[0]]))
 
 
 def _matches(pattern: str, value: str) -> bool:
