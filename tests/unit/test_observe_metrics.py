@@ -16,6 +16,7 @@ from ai_engine.observe.health import Health
 from ai_engine.observe.labels import OTHER, VALUES_MAX
 from ai_engine.observe.looplag import LoopLag
 from ai_engine.observe.metrics import Metrics
+
 from support.clock import ManualClock
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
@@ -55,6 +56,7 @@ def busy_metrics(clock: ManualClock | None = None) -> Metrics:
     metrics.accepted_in(0.002)
     metrics.latency(0.01)
     metrics.turn(1.2)
+    metrics.turn_failed("dingtalk", "retry")
     metrics.reply("dingtalk", "delivered")
     metrics.model_call("main", "ok", 1.0, prompt_tokens=10, completion_tokens=5)
     metrics.tool_call("calendar_query", "ok", 0.01)
@@ -103,6 +105,7 @@ async def test_each_call_is_counted_under_its_labels():
     page = await busy_metrics().scrape()
     counted = [
         sample(page, "ai_engine_inbound_total", channel="dingtalk", result="accepted"),
+        sample(page, "ai_engine_turn_failures_total", channel="dingtalk", result="retry"),
         sample(page, "ai_engine_replies_total", channel="dingtalk", result="delivered"),
         sample(page, "ai_engine_model_call_seconds_count", model="main", result="ok"),
         sample(page, "ai_engine_tool_call_seconds_count", tool="calendar_query", result="ok"),

@@ -14,6 +14,7 @@ from ai_engine.observe.sketch import (
     SlidingSketch,
     merged,
 )
+
 from support.clock import ManualClock
 
 values = st.lists(st.floats(min_value=VALUE_MIN, max_value=VALUE_MAX), min_size=1, max_size=200)

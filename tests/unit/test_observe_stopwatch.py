@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_engine.observe.stopwatch import Stopwatch
+
 from support.clock import ManualClock
 
 

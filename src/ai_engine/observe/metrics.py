@@ -90,6 +90,15 @@ class Metrics:
             ),
             (channels, results),
         )
+        self._failures = Bounded(
+            Counter(
+                "ai_engine_turn_failures_total",
+                "Turns that ended in an error.",
+                ("channel", "result"),
+                registry=self._registry,
+            ),
+            (channels, results),
+        )
         self._replies = Bounded(
             Counter(
                 "ai_engine_replies_total",
@@ -154,8 +163,13 @@ class Metrics:
         """A whole turn ended."""
         self._turn.observe(seconds)
 
+    def turn_failed(self, channel: str, result: str) -> None:
+        """A turn ended in an error: it is tried again (`retry`) or is a dead letter (`dead`)."""
+        self._failures.child(channel, result).inc()
+
     def reply(self, channel: str, result: str) -> None:
-        """A reply was `delivered`, will be tried again (`retry`), or is a dead letter (`dead`)."""
+        """A reply was `delivered`, will be tried again (`retry`, `error`), or is a dead letter
+        (`dead`)."""
         self._replies.child(channel, result).inc()
 
     # What happens outside.

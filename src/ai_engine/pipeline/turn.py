@@ -116,9 +116,11 @@ class Turns:
         apology = work.replies(work.say("turn.failed", id=turn.id), "engine")[0]
         reason = error.message if isinstance(error, EngineError) else type(error).__name__
         try:
-            await self._journal.fail(turn, reason, reply=apology, trace=tuple(work.trace))
+            verdict = await self._journal.fail(turn, reason, reply=apology, trace=tuple(work.trace))
         except LostLease as lost:
             log.warning("failed turn given up: %s", lost)
+            return
+        self._metrics.turn_failed(turn.message.channel, "dead" if verdict.dead else "retry")
 
     # The control lane: `/stop` overtakes.
 

@@ -26,7 +26,7 @@ def check_rules(
     channels: Collection[str] | None = None,
     roles: Collection[str] | None = None,
 ) -> list[RuleProblem]:
-    """Every mistake in the rules, in file order.
+    """Mistakes that make a rule useless, in file order; `unreachable_rules` are found apart.
 
     Args:
         skills, channels, roles: the names that exist; None leaves names unchecked.
@@ -41,7 +41,7 @@ def check_rules(
             *_name_problems("role", rule.role, roles),
         ]
         problems.extend(RuleProblem(index, what, fix) for what, fix in found)
-    return sorted([*problems, *unreachable_rules(rules)], key=lambda problem: problem.at)
+    return problems
 
 
 def check_default(
