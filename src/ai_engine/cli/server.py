@@ -13,6 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from ai_engine.api.app import http_app, is_loopback
+from ai_engine.cli.reach import RUN_FILE
 from ai_engine.config.schema import ServerConfig
 from ai_engine.domain.errors import ConfigInvalid, Problem
 from ai_engine.engine import Engine, Options, open_engine
@@ -144,4 +145,4 @@ async def until_signal() -> str:
 
 def run_file(data: Path) -> Path:
     """Where a running engine says how to reach it; other commands read it."""
-    return data / "engine.json"
+    return data / RUN_FILE
