@@ -1,8 +1,9 @@
 """The schema of `ai-engine.json`. Every field's description is its documentation."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
 Language = Literal["zh", "en"]
 
@@ -149,7 +150,9 @@ class DefaultRoute(Section):
     action: Literal["forward_to_engine", "trigger_skill", "reply", "drop"] = "forward_to_engine"
     """What happens to a message that no rule matches."""
     skill_id: str = ""
+    """`trigger_skill`: which skill."""
     text: str = ""
+    """`reply`: the answer."""
 
 
 class WeatherConfig(Section):
@@ -170,7 +173,9 @@ class SkillsConfig(Section):
     timezone: str = "Asia/Shanghai"
     """IANA time zone for dates in words."""
     weather: WeatherConfig = WeatherConfig()
+    """Where weather comes from."""
     calendar: CalendarConfig = CalendarConfig()
+    """Where appointments are kept."""
 
 
 class PluginsConfig(Section):
@@ -234,6 +239,19 @@ class Config(Section):
     language: Language = "zh"
     """Language of texts to people when a message does not tell."""
 
+    _written: Mapping[str, str] = PrivateAttr(default_factory=dict[str, str])
+
+    @property
+    def written(self) -> Mapping[str, str]:
+        """JSON path of each value made by references → its text as written (`${NAME}`)."""
+        return self._written
+
+    def with_written(self, written: Mapping[str, str]) -> Self:
+        """This configuration, knowing which of its values came from references."""
+        copy = self.model_copy()
+        copy._written = dict(written)
+        return copy
+
     def rules(self) -> tuple[Rule, ...]:
         """The routing rules; the loader has replaced a path by its rules."""
         if isinstance(self.routing_rules, str):
@@ -242,5 +260,9 @@ class Config(Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of the configuration file."""
-    return Config.model_json_schema()
+    """JSON Schema of the configuration file, for editors and for checks before deployment."""
+    schema = Config.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    editors_key = {"type": "string", "description": "The JSON Schema, for editors; not a setting."}
+    schema["properties"] = {"$schema": editors_key, **schema["properties"]}
+    return schema
