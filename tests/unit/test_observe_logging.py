@@ -13,8 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_engine.config.schema import LogConfig
-from ai_engine.observe.logging import QUEUE_RECORDS_MAX, Logs, bind, bound_fields, setup
+from ai_engine.config.schema import Config, LogConfig
+from ai_engine.observe.logging import (
+    QUEUE_RECORDS_MAX,
+    Logs,
+    bind,
+    bound_fields,
+    secret_values,
+    setup,
+)
 from ai_engine.observe.logline import LINE_BYTES_MAX, LineFormatter
 
 log = logging.getLogger("ai_engine.test")
@@ -231,6 +238,19 @@ def test_warnings_of_the_language_are_logged_too():
         logging.captureWarnings(True)  # catch_warnings has put back the plain one
         warnings.warn("old thing", DeprecationWarning, stacklevel=1)
     assert "old thing" in captured.text
+
+
+def test_every_secret_of_a_configuration_is_known_to_the_log():
+    config = Config.model_validate(
+        {
+            "channels": {"dingtalk": {"auth": {"app_id": "id", "app_secret": "very-secret"}}},
+            "models": {"m": {"base_url": "http://x/v1", "model": "m", "api_key": "sk-12345"}},
+        }
+    )
+    assert sorted(secret_values(config)) == ["sk-12345", "very-secret"]
+    with logs(secrets=tuple(secret_values(config))) as captured:
+        log.info("sent very-secret and sk-12345")
+    assert captured.records[0]["msg"] == "sent *** and ***"
 
 
 class Stuck(io.BytesIO):

@@ -12,7 +12,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
+
+from pydantic import BaseModel, SecretStr
 
 from ai_engine.config.schema import LogConfig
 from ai_engine.observe.logline import LineFormatter
@@ -159,3 +161,20 @@ def setup(
     logs = Logs(config, stream or sys.stderr.buffer, secrets)
     logs.start()
     return logs
+
+
+def secret_values(config: BaseModel) -> list[str]:
+    """Every secret of a configuration, for `setup` and `Logs.configure`."""
+    found: list[str] = []
+    waiting: list[object] = [config]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, SecretStr):
+            found.append(value.get_secret_value())
+        elif isinstance(value, BaseModel):
+            waiting.extend(getattr(value, name) for name in type(value).model_fields)
+        elif isinstance(value, Mapping):
+            waiting.extend(cast("Mapping[object, object]", value).values())
+        elif isinstance(value, list | tuple):
+            waiting.extend(cast("Iterable[object]", value))
+    return [secret for secret in found if secret]

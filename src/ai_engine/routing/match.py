@@ -76,6 +76,11 @@ class RoutingTable:
         self._ranked = _rank(rules)
         self._patterns = PatternSet([ranked.pattern for ranked in self._ranked])
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The rules' indexes (file order, from 0) in the order in which they are asked."""
+        return tuple(ranked.index for ranked in self._ranked)
+
     def match(self, text: str, *, channel: str, chat_kind: str, roles: Collection[str]) -> Decision:
         """The decision for one message; pure, about 5 µs for 50 rules.
 
