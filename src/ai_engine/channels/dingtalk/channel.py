@@ -14,6 +14,7 @@ from ai_engine.channels.base import (
 )
 from ai_engine.channels.dingtalk import codec, crypto
 from ai_engine.channels.dingtalk.client import DingTalkClient, HookGone
+from ai_engine.channels.dingtalk.stream import Stream
 from ai_engine.channels.text import split
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import Clock
@@ -57,7 +58,9 @@ class DingTalkChannel:
     def __init__(self, name: str, config: ChannelConfig, egress: Egress, clock: Clock) -> None:
         self.name = name
         self._config = config
+        self._egress = egress
         self._clock = clock
+        self._stream: Stream | None = None
         self._form = "text" if config.reply == "text" else "markdown"
         self._client = DingTalkClient(config, egress, clock)
         self._problems = problems(config)
@@ -99,7 +102,18 @@ class DingTalkChannel:
             await accept(message)
 
     async def run(self, accept: Accept) -> None:
-        """Nothing to hold in HTTP mode."""
+        """Stream mode: hold a connection until cancelled. Nothing to hold in HTTP mode."""
+        auth = self._config.auth
+        if self._config.mode != "stream" or not (
+            auth.app_id and auth.app_secret.get_secret_value()
+        ):
+            return
+
+        async def take(body: Json) -> None:
+            await self._accept_body(body, accept)
+
+        self._stream = Stream(self.name, self._client, self._egress, self._clock, take)
+        await self._stream.run()
 
     async def send(self, outgoing: Outgoing) -> None:
         """By the sessionWebhook while it lives, else by the proactive API."""
@@ -157,14 +171,23 @@ class DingTalkChannel:
         await self.send(outgoing)
 
     def status(self) -> Status:
-        age = None if self._last_event is None else self._clock.monotonic() - self._last_event
+        """In Stream mode the age is that of the last frame, pings included."""
         notes = list(self._problems)
         if self._quota_used_up:
             notes.append("DingTalk withholds message texts: the monthly quota is used up.")
-        usable = bool(self._config.auth.app_secret.get_secret_value())
+        auth, last = self._config.auth, self._last_event
+        usable = bool(auth.app_secret.get_secret_value())
+        state = "ready" if usable else "failing"
+        if self._config.mode == "stream":
+            usable = usable and bool(auth.app_id)
+            state = "connecting" if usable else "failing"
+        if self._stream is not None:
+            state, last = self._stream.state, self._stream.last_frame
+            notes += [self._stream.detail] if self._stream.detail else []
+            usable = state == "connected"
         return Status(
-            state="ready" if usable else "failing",
+            state=state,
             detail=" ".join(notes),
-            last_event_age_seconds=age,
+            last_event_age_seconds=None if last is None else self._clock.monotonic() - last,
             connected=usable,
         )

@@ -175,19 +175,20 @@ class DingTalkClient:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
             headers["x-acs-dingtalk-access-token"] = token
+        data = msgspec.json.encode(body)
         try:
             async with self._egress.session.post(
                 url,
-                data=msgspec.json.encode(body),
+                data=data,
                 headers=headers,
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                data = await _bounded(response)
+                answer = await _bounded(response)
                 wait = response.headers.get("Retry-After")
                 return Answer(
                     status=response.status,
-                    body=_object(data),
+                    body=_object(answer),
                     retry_after=retry_after_seconds(wait, self._clock.time()),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:

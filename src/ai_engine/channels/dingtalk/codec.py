@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from ai_engine.channels.text import plain, with_card, without_tables
+from ai_engine.channels.text import plain, sendable, with_card, without_tables
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import (
     Attachment,
@@ -200,7 +200,7 @@ def _optional(body: Json, key: str, longest: int = _ID_MAX) -> str:
 
 def rendered(reply: Reply, form: str) -> str:
     """The reply's words in DingTalk's markdown (`form` markdown) or as text for people (`text`)."""
-    words = with_card(reply.text, reply.card).translate(_CONTROLS)
+    words = sendable(with_card(reply.text, reply.card)).translate(_CONTROLS)
     return plain(words) if form == "text" else without_tables(words)
 
 
