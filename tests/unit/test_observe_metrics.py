@@ -167,6 +167,11 @@ def test_endless_label_values_become_one_series():
     assert sample(page, name, tool="tool-0", result="ok") == 1
     assert sample(page, name, tool=OTHER, result="ok") == 9 * VALUES_MAX
     assert sample(page, name, tool=f"tool-{VALUES_MAX}", result="ok") is None
+    metrics.tool_call("tool-0", "ok", 0.1)
+    metrics.tool_call("tool-0", "ok" + "!" * 200, 0.1)
+    page = metrics.render()
+    assert sample(page, name, tool="tool-0", result="ok") == 2
+    assert sample(page, name, tool="tool-0", result="ok" + "!" * 78) == 1
 
 
 def test_a_label_value_can_not_break_the_page():

@@ -1,7 +1,6 @@
 """One log record as one line: JSON for machines, or text for people."""
 
 import logging
-import time
 import traceback
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from ai_engine.config.schema import LogConfig
+from ai_engine.domain.clock import SystemClock
 from ai_engine.observe.redact import HIDDEN, Redactor, escaped, is_secret_name, shortened
 
 MESSAGE_CHARS_MAX: Final = 4_000
@@ -58,7 +58,9 @@ class LineFormatter:
 
     def note(self, level: str, message: str, **fields: Any) -> bytes:
         """A line of the logging itself."""
-        return self._rendered(time.time(), level, __name__, message, self._fields(fields), "")
+        return self._rendered(
+            SystemClock().time(), level, __name__, message, self._fields(fields), ""
+        )
 
     def _rendered(
         self, at: float, level: str, logger: str, message: str, fields: dict[str, Any], exc: str
@@ -98,12 +100,12 @@ class LineFormatter:
         if isinstance(value, list | tuple | set | frozenset) and depth < _DEPTH_MAX:
             items = list(cast("Iterable[Any]", value))[:_FIELDS_MAX]
             return [self._value(name, item, depth + 1) for item in items]
-        return self._text(_as_text(cast("object", value)), FIELD_CHARS_MAX)
+        return self._text(str(cast("object", value)), FIELD_CHARS_MAX)
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         allowed = self.config.message_text
         return {
-            _name(_as_text(key)): self._value(_as_text(key), item, depth + 1)
+            _name(str(key)): self._value(str(key), item, depth + 1)
             for key, item in list(value.items())[:_FIELDS_MAX]
             if allowed or key not in TEXT_FIELDS
         }
@@ -120,10 +122,10 @@ class LineFormatter:
             parts.append(record.exc_text)
         if record.stack_info:
             parts.append(record.stack_info)
-        whole = "".join(parts).strip()
+        whole = self._redact("".join(parts).strip()[-2 * TRACEBACK_CHARS_MAX :])
         if len(whole) > TRACEBACK_CHARS_MAX:  # its end names the error
-            whole = f"…(-{len(whole) - TRACEBACK_CHARS_MAX} chars)" + whole[-TRACEBACK_CHARS_MAX:]
-        return escaped(self._redact(whole), keep_newlines=True)
+            whole = "(cut)…" + whole[-TRACEBACK_CHARS_MAX:]
+        return escaped(whole, keep_newlines=True)
 
 
 def _for_people(
@@ -150,10 +152,3 @@ def _name(name: str) -> str:
 
 def _iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _as_text(value: object) -> str:
-    try:
-        return str(value)
-    except Exception as error:  # noqa: BLE001 - someone else's __str__; the line names its failure
-        return f"<{type(value).__name__}: {type(error).__name__}>"

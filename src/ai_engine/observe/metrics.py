@@ -81,65 +81,44 @@ class Metrics:
         self._lag = self._histogram(
             "ai_engine_event_loop_lag_seconds", "How late the event loop runs what is due.", _LAG
         )
-        self._inbound = Bounded(
-            Counter(
-                "ai_engine_inbound_total",
-                "Messages that arrived.",
-                ("channel", "result"),
-                registry=self._registry,
-            ),
-            (channels, results),
+        words = (channels, results)
+        names = ("channel", "result")
+        self._inbound = self._counter(
+            "ai_engine_inbound_total", "Messages that arrived.", names, words
         )
-        self._failures = Bounded(
-            Counter(
-                "ai_engine_turn_failures_total",
-                "Turns that ended in an error.",
-                ("channel", "result"),
-                registry=self._registry,
-            ),
-            (channels, results),
+        self._failures = self._counter(
+            "ai_engine_turn_failures_total", "Turns that ended in an error.", names, words
         )
-        self._replies = Bounded(
-            Counter(
-                "ai_engine_replies_total",
-                "Replies handed to platforms.",
-                ("channel", "result"),
-                registry=self._registry,
-            ),
-            (channels, results),
+        self._replies = self._counter(
+            "ai_engine_replies_total", "Replies handed to platforms.", names, words
         )
 
     def _register_outside(self) -> None:
         models, tools, results, kinds = Vocabulary(), Vocabulary(), Vocabulary(), Vocabulary()
-        self._model_calls = Bounded(
-            Histogram(
-                "ai_engine_model_call_seconds",
-                "Calls of models.",
-                ("model", "result"),
-                buckets=_SLOW,
-                registry=self._registry,
-            ),
-            (models, results),
+        self._model_calls = self._timed(
+            "ai_engine_model_call_seconds", "Calls of models.", "model", (models, results)
         )
-        self._model_tokens = Bounded(
-            Counter(
-                "ai_engine_model_tokens_total",
-                "Tokens as the model servers reported them.",
-                ("model", "kind"),
-                registry=self._registry,
-            ),
+        self._model_tokens = self._counter(
+            "ai_engine_model_tokens_total",
+            "Tokens as the model servers reported them.",
+            ("model", "kind"),
             (models, kinds),
         )
-        self._tool_calls = Bounded(
-            Histogram(
-                "ai_engine_tool_call_seconds",
-                "Calls of tools.",
-                ("tool", "result"),
-                buckets=_SLOW,
-                registry=self._registry,
-            ),
-            (tools, results),
+        self._tool_calls = self._timed(
+            "ai_engine_tool_call_seconds", "Calls of tools.", "tool", (tools, results)
         )
+
+    def _counter(
+        self, name: str, documentation: str, labels: tuple[str, ...], words: tuple[Vocabulary, ...]
+    ) -> Bounded[Counter]:
+        return Bounded(Counter(name, documentation, labels, registry=self._registry), words)
+
+    def _timed(
+        self, name: str, documentation: str, label: str, words: tuple[Vocabulary, ...]
+    ) -> Bounded[Histogram]:
+        labels = (label, "result")
+        metric = Histogram(name, documentation, labels, buckets=_SLOW, registry=self._registry)
+        return Bounded(metric, words)
 
     def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, documentation, buckets=buckets, registry=self._registry)
