@@ -35,7 +35,7 @@ def dingtalk_headers(app_secret: str, at: float) -> dict[str, str]:
     }
 
 
-def dingtalk_message(text: str, *, message_id: str = "msg1", **changes: Any) -> dict[str, Any]:
+def dingtalk_message(text: str, /, *, message_id: str = "msg1", **changes: Any) -> dict[str, Any]:
     """A robot message as DingTalk sends it; `changes` replace fields, None takes one away."""
     body: dict[str, Any] = {
         "conversationId": "cidAbc==",

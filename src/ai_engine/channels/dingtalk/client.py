@@ -16,7 +16,7 @@ from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import SendRefused, SendRetryable, Unauthenticated
 from ai_engine.domain.message import Json
-from ai_engine.security.egress import Egress
+from ai_engine.security.egress import Egress, origin
 
 API: Final = "https://api.dingtalk.com"
 OAPI: Final = "https://oapi.dingtalk.com"
@@ -37,6 +37,15 @@ _BAD_CREDENTIALS: Final = frozenset(
         "InvalidAuthentication",
     }
 )
+
+
+def _usable(base: str) -> bool:
+    """A base URL that is none is reported by `channel.problems`, and allows nothing."""
+    try:
+        origin(base)
+    except ValueError:
+        return False
+    return True
 
 
 class HookGone(Exception):
@@ -63,7 +72,7 @@ class DingTalkClient:
         self._clock = clock
         self.api = config.endpoints.api.rstrip("/") or API
         configured = (config.endpoints.api, config.endpoints.oapi)
-        self.allowed = (*(base for base in configured if base), API, OAPI)
+        self.allowed = (*(base for base in configured if _usable(base)), API, OAPI)
         """Base URLs whose origins a sessionWebhook may have."""
         self.tokens = TokenCache(self._fetch_token, config.auth.token_expire, clock)
 
