@@ -25,9 +25,10 @@ HEARTBEAT_SECONDS = 15.0
 PAGE_FILES = {
     "": ("chat.html", "text/html"),
     "chat.css": ("chat.css", "text/css"),
-    "chat.js": ("chat.js", "text/javascript"),
-    "text.js": ("text.js", "text/javascript"),
-    "markdown.js": ("markdown.js", "text/javascript"),
+    **{
+        name: (name, "text/javascript")
+        for name in ("chat.js", "bubbles.js", "drawer.js", "markdown.js", "text.js")
+    },
 }
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
