@@ -1,6 +1,7 @@
 """Follows the configuration's files; a new configuration counts only when all of it is right."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -9,6 +10,8 @@ from typing import TypeAlias, Unpack
 
 from ai_engine.config.load import Attempt, Loaded, LoadOptions, attempt
 from ai_engine.domain.errors import ConfigInvalid, Problem
+
+_log = logging.getLogger(__name__)
 
 POLL_SECONDS = 5.0
 """How often the files are looked at even when the kernel reports nothing (network mounts)."""
@@ -60,7 +63,12 @@ class LiveConfig:
             tried = await asyncio.to_thread(self._attempt)
             self._files = tried.files
             self.problems = tried.problems
-            if tried.loaded is not None:
+            if tried.loaded is None:
+                _log.error(
+                    "the changed configuration is wrong, the last one stays in force: %s",
+                    self.last_error,
+                )
+            else:
                 self.current = tried.loaded
             return tried.loaded
 
