@@ -192,6 +192,21 @@ async def test_refused_content_is_not_tried_again():
         assert [call.path for call in fake.calls] == [HOOK]
 
 
+async def test_an_unreadable_answer_is_tried_later_by_the_same_way():
+    async with world() as (fake, channel, _):
+        fake.answer(HOOK, 200, {})
+        with pytest.raises(SendRetryable, match="cannot be read"):
+            await channel.send(outgoing(fake))
+        assert [call.path for call in fake.calls] == [HOOK]
+
+
+async def test_a_configured_endpoint_is_told_which_part_answered():
+    async with world() as (fake, channel, _):
+        reply = Reply(id="r1", text="hi", produced_by="rule:天气weather\r\n")
+        await channel.send(outgoing(fake, reply=reply))
+        assert fake.calls[0].headers["X-AI-Engine-Produced-By"] == "rule:weather"
+
+
 @pytest.mark.parametrize(("status", "wait"), [(429, 7.0), (502, None)])
 async def test_a_busy_hook_is_tried_later_as_it_asks(status: int, wait: float | None):
     async with world() as (fake, channel, _):

@@ -127,9 +127,8 @@ class DingTalkChannel:
         if hook and (not expires or self._clock.time() < expires - _EXPIRY_MARGIN_SECONDS):
             mention = self._mention(target) if outgoing.reply.final else ""
             try:
-                await self._client.send_by_session(
-                    hook, codec.session_body(words, self._form, mention)
-                )
+                body = codec.session_body(words, self._form, mention)
+                await self._client.send_by_session(hook, body, outgoing.reply.produced_by)
             except HookGone as gone:
                 log.info("channel %s: sessionWebhook unusable (%s)", self.name, gone)
             else:

@@ -21,6 +21,7 @@ from ai_engine.security.egress import Egress, origin
 API: Final = "https://api.dingtalk.com"
 OAPI: Final = "https://oapi.dingtalk.com"
 
+_VENDOR: Final = frozenset({origin(API), origin(OAPI)})
 _ANSWER_BYTES_MAX: Final = 65_536
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=5)
 _THROTTLED: Final = frozenset({-1, 130101, 410100, 88, 90018})
@@ -37,6 +38,12 @@ _BAD_CREDENTIALS: Final = frozenset(
         "InvalidAuthentication",
     }
 )
+
+
+def _produced_by(part: str) -> dict[str, str]:
+    """A header for a simulator's page, which shows which part of the engine answered."""
+    shown = "".join(char for char in part[:100] if char.isascii() and char.isprintable())
+    return {"X-AI-Engine-Produced-By": shown} if shown else {}
 
 
 def _usable(base: str) -> bool:
@@ -79,13 +86,17 @@ class DingTalkClient:
     async def close(self) -> None:
         await self.tokens.close()
 
-    async def send_by_session(self, url: str, body: Json) -> None:
+    async def send_by_session(self, url: str, body: Json, produced_by: str = "") -> None:
         """Post to a sessionWebhook.
+
+        `produced_by` is told to configured endpoints only, such as a simulator's.
 
         Raises:
             HookGone: it does not work any more. SendRetryable, SendRefused.
         """
-        answer = await self._post(Egress.check(url, self.allowed), body)
+        checked = Egress.check(url, self.allowed)
+        told = "" if origin(checked) in _VENDOR else produced_by
+        answer = await self._post(checked, body, extra=_produced_by(told))
         if answer.status == 429 or answer.status >= 500:
             raise SendRetryable(
                 f"DingTalk answered HTTP {answer.status} to the reply",
@@ -96,6 +107,8 @@ class DingTalkClient:
         code = answer.body.get("errcode")
         if code == 0:
             return
+        if code is None:
+            raise SendRetryable("DingTalk's answer to the reply cannot be read")
         said = str(answer.body.get("errmsg", ""))[:200]
         if code in _THROTTLED:
             raise SendRetryable(
@@ -180,8 +193,11 @@ class DingTalkClient:
                 hint="compare auth.app_id and auth.app_secret with the app's Credentials page",
             )
 
-    async def _post(self, url: str, body: Json, token: str = "") -> Answer:
+    async def _post(
+        self, url: str, body: Json, token: str = "", extra: dict[str, str] | None = None
+    ) -> Answer:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers.update(extra or {})
         if token:
             headers["x-acs-dingtalk-access-token"] = token
         data = msgspec.json.encode(body)
