@@ -7,7 +7,7 @@ from ai_engine.skills.chinese_times import DAY, NUMBER, TO, WEEK, number, weekda
 from ai_engine.skills.reading import Every, Reader
 
 _EVERY = re.compile(
-    rf"(?P<work>每个?工作日|工作日每天)|(?P<daily>每[天日]|天天)"
+    rf"(?P<work>每个?工作日|工作日每天)|(?P<daily>每[天日]|(?<![\d\0今明昨后前每半几两一二三四五六七八九十周期拜])天天(?![气空文使]))"
     rf"|每年(?P<month>{NUMBER})月(?P<date>{NUMBER})[日号]|每(?P<months>{NUMBER})?个?月的?(?P<day>{NUMBER})[日号]"
     rf"|每(?P<weeks>{NUMBER})?个?{WEEK}的?{WEEK}?"
     rf"(?P<list>末|{DAY}(?![次个])(?:(?:{TO}|[、,，和及])?{WEEK}?{DAY}(?![点點时:：]))*)?"

@@ -7,27 +7,10 @@ from datetime import date, datetime, timedelta
 from ai_engine.domain.reply import Card
 from ai_engine.domain.skill import ToolResult
 from ai_engine.skills.builtin.ics_file import Event
+from ai_engine.skills.day_names import WEEKDAYS_EN, WEEKDAYS_ZH, day_name, short_day
 from ai_engine.skills.when import WEEKDAYS
 
 _EVENTS_SHOWN_MAX = 50
-_WEEKDAYS_ZH = "一二三四五六日"
-_WEEKDAYS_EN = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS_EN = (
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-)  # fmt: skip
-_NEAR = {-1: ("昨天", "Yesterday"), 0: ("今天", "Today"), 1: ("明天", "Tomorrow"), 2: ("后天", "")}
-
-
-def day_name(day: date, today: date, language: str) -> str:
-    """`明天（11月26日 周四）`, `Tomorrow (Thu 26 Nov)`; the year when it is another one."""
-    near = _NEAR.get((day - today).days, ("", ""))
-    if language == "zh":
-        year = f"{day.year}年" if day.year != today.year else ""
-        name = f"{year}{day.month}月{day.day}日 周{_WEEKDAYS_ZH[day.weekday()]}"
-        return f"{near[0]}（{name}）" if near[0] else name
-    year = f" {day.year}" if day.year != today.year else ""
-    name = f"{_WEEKDAYS_EN[day.weekday()]} {day.day} {_MONTHS_EN[day.month - 1]}{year}"
-    return f"{near[1]} ({name})" if near[1] else name
 
 
 def range_name(start: datetime, end: datetime, all_day: bool, today: date, language: str) -> str:
@@ -39,12 +22,6 @@ def range_name(start: datetime, end: datetime, all_day: bool, today: date, langu
         joint = " 至 " if language == "zh" else " – "
         return day_name(first, today, language) + joint + day_name(last, today, language)
     return f"{day_name(first, today, language)} {_hours(start, end)}"
-
-
-def _short(day: date, language: str) -> str:
-    if language == "zh":
-        return f"{day.month}月{day.day}日"
-    return f"{day.day} {_MONTHS_EN[day.month - 1]}"
 
 
 def _hours(start: datetime, end: datetime) -> str:
@@ -62,7 +39,7 @@ def event_line(event: Event, language: str) -> str:
     hours = ("全天" if zh else "all day") if event.all_day else _hours(event.start, event.end)
     last = (event.end - timedelta(microseconds=1)).date()
     if event.all_day and last > event.start.date():
-        hours = f"{_short(event.start.date(), language)}–{_short(last, language)}"
+        hours = f"{short_day(event.start.date(), language)}–{short_day(last, language)}"
     parts = [f"{hours} {event.title or ('（无标题）' if zh else '(no title)')}"]
     if event.location:
         parts.append(event.location)
@@ -99,8 +76,8 @@ def recurrence_name(rrule: str, language: str) -> str:
     zh = language == "zh"
     if frequency == "WEEKLY" and chosen:
         if zh:
-            return "每周" + "、".join(_WEEKDAYS_ZH[day] for day in chosen)
-        return "every " + ", ".join(_WEEKDAYS_EN[day] for day in chosen)
+            return "每周" + "、".join(WEEKDAYS_ZH[day] for day in chosen)
+        return "every " + ", ".join(WEEKDAYS_EN[day] for day in chosen)
     plain = {
         "DAILY": ("每天", "every day"),
         "WEEKLY": ("每周", "every week"),

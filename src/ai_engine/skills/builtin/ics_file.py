@@ -14,7 +14,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ai_engine.domain.errors import SkillFailed
 
@@ -174,9 +174,8 @@ def _line(value: Any) -> str:
 def _rule(component: Component) -> str:
     if "RRULE" in component:
         rules: Any = component["RRULE"]
-        several: bool = isinstance(rules, list)
-        first: Any = rules[0] if several else rules
-        return str(first.to_ical(), "utf-8")
+        first: Any = cast("list[Any]", rules)[0] if isinstance(rules, list) else rules
+        return first.to_ical().decode()
     return "RDATE" if "RDATE" in component else ""
 
 
