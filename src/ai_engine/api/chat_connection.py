@@ -21,10 +21,11 @@ from ai_engine.channels.webchat.frames import (
     Welcome,
     decode,
     encode,
+    message_id,
 )
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import Malformed, Overloaded, Refused
-from ai_engine.domain.ids import derived_id, new_id
+from ai_engine.domain.ids import new_id
 from ai_engine.domain.message import Chat, ChatKind, InboundMessage, Sender
 from ai_engine.events.base import Events
 from ai_engine.journal.base import Journal
@@ -208,7 +209,7 @@ class Connection:
         user = self._identity.user_id
         message = InboundMessage(
             channel=CHANNEL,
-            message_id=derived_id("web", user, client_id),
+            message_id=message_id(user, client_id),
             sender=Sender(platform=CHANNEL, user_id=user),
             chat=Chat(kind=ChatKind.PRIVATE, id=user),
             text=text,

@@ -3,7 +3,7 @@
 docs/reference/websocket.md is this module's contract with programs that others write.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 import msgspec
 
@@ -111,12 +111,27 @@ def encode(frame: ServerFrame) -> str:
     return _encoder.encode(frame).decode()
 
 
+def message_id(user_id: str, client_id: str) -> str:
+    """The channel's id of a message: the same for the same person and client id, so that a
+    message sent again is recognised. A client id holds no colon."""
+    return f"{user_id}:{client_id}"
+
+
+_PUBLIC: Final = {
+    "message": ("id", "message_id", "user", "name", "text"),
+    "reply": ("id", "in_reply_to", "text", "card", "produced_by", "final"),
+    "cleared": ("in_reply_to",),
+    "stopped": ("in_reply_to",),
+}
+
+
 def event_frame(event: SessionEvent) -> Event:
-    """The public form of a log entry: only what devices show, whatever else the entry holds."""
-    public = {"message": _MESSAGE, "reply": _REPLY}.get(event.kind, ())
-    body: dict[str, Any] = {name: event.body[name] for name in public if event.body.get(name)}
+    """The public form of a log entry: what devices show, whatever else the entry holds.
+
+    A message also gets the `client_id` that its sender gave it.
+    """
+    public = _PUBLIC.get(event.kind, ())
+    body: Json = {name: event.body[name] for name in public if name in event.body}
+    if event.kind == "message":
+        body["client_id"] = str(body.get("message_id", "")).rpartition(":")[2]
     return Event(n=event.n, kind=event.kind, at=event.at, body=body)
-
-
-_MESSAGE = ("id", "text", "kind", "user_id", "name", "message_id")
-_REPLY = ("id", "text", "card", "produced_by", "in_reply_to", "final")
