@@ -16,12 +16,14 @@ from ai_engine.channels.base import Channel
 from ai_engine.channels.dingtalk.channel import DingTalkChannel
 from ai_engine.channels.missing import MissingChannel
 from ai_engine.channels.supervisor import supervise
+from ai_engine.channels.types import BUILT_IN
 from ai_engine.channels.webchat.channel import WebChatChannel
 from ai_engine.channels.webhook.channel import WebhookChannel
 from ai_engine.config.load import Loaded
 from ai_engine.config.schema import ChannelConfig, Config
 from ai_engine.config.watch import LiveConfig
 from ai_engine.domain.clock import Clock, SystemClock
+from ai_engine.domain.errors import ConfigInvalid
 from ai_engine.domain.message import InboundMessage, Json
 from ai_engine.domain.reply import Reply
 from ai_engine.domain.skill import Tool, spoken_language
@@ -31,6 +33,7 @@ from ai_engine.gateway import MessageEndpoint, Operations
 from ai_engine.journal.base import Journal, Limits
 from ai_engine.journal.sqlite import SqliteJournal
 from ai_engine.observe.health import Health
+from ai_engine.observe.logging import Logs, secret_values
 from ai_engine.observe.looplag import LoopLag
 from ai_engine.observe.metrics import Metrics
 from ai_engine.pipeline.delivery import Deliveries
@@ -46,8 +49,6 @@ from ai_engine.skills.registry import build_builtin
 
 log = logging.getLogger(__name__)
 
-CHANNEL_TYPES: Final = ("dingtalk", "webchat", "webhook")
-"""The connectors that come with the engine."""
 WEBCHAT: Final = "webchat"
 """Always there, unless the configuration turns it off."""
 
@@ -73,6 +74,8 @@ class Options:
     live: LiveConfig
     data: Path
     clock: Clock = field(default_factory=SystemClock)
+    logs: Logs | None = None
+    """Where the process's logs go, when it has set them up."""
     wrap: Wrap = Wrap()
 
 
@@ -84,6 +87,7 @@ class Engine:
         self.data = options.data
         self.clock = options.clock
         self._wrap = options.wrap
+        self._logs = options.logs
         self.journal = journal
         self.egress = egress
         self.events: Events = MemoryEvents()
@@ -91,6 +95,8 @@ class Engine:
         self.health = Health()
         self.metrics.watch_health(self.health)
         self.metrics.watch_journal(journal.stats)
+        if (logs := options.logs) is not None:
+            self.metrics.watch_log(lambda: logs.dropped)
         self.access = Access(options.data, options.clock)
         self.ingress = Ingress(
             journal, self.events, self.metrics, self.clock, lambda: self.config.session
@@ -165,7 +171,7 @@ class Engine:
             case "webchat":
                 return WebChatChannel(name, settings, self.events, self.clock)
             case other:
-                return MissingChannel(name, other, CHANNEL_TYPES)
+                return MissingChannel(name, other, BUILT_IN)
 
     def _stored(self, channel: str) -> Any:
         async def stored(message_id: str) -> list[Reply] | None:
@@ -213,8 +219,17 @@ class Engine:
     async def reload(self) -> None:
         """Read the configuration again; the last good one stays when the new one is wrong."""
         loaded = await self.live.reload()
-        if loaded is not None:
+        if loaded is None:
+            log.error("the changed configuration is not in force: %s", self.live.last_error)
+            return
+        try:
             await self.apply(loaded)
+        except ConfigInvalid as error:
+            log.error("the changed configuration is not in force: %s", error)
+            return
+        if self._logs is not None:
+            self._logs.configure(loaded.config.log, secret_values(loaded.config))
+        log.info("the changed configuration is in force")
 
     def run_road(self, tasks: asyncio.TaskGroup) -> None:
         """Turns and deliveries, until `drain`."""

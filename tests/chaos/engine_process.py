@@ -15,9 +15,9 @@ from pathlib import Path
 import uvloop
 
 from ai_engine.cli.server import Listener, serving, until_signal
-from ai_engine.config.watch import LiveConfig
+from ai_engine.cli.settings import live_config
 from ai_engine.domain.skill import Tool, ToolResult
-from ai_engine.engine import CHANNEL_TYPES, Options, Wrap
+from ai_engine.engine import Options, Wrap
 
 STEPS = (
     "accepted",
@@ -125,7 +125,7 @@ async def main(options) -> None:
         effect_tool(effects, trap, name="once", idempotent=False),
         effect_tool(effects, trap, name="again", idempotent=True),
     ]
-    live = LiveConfig(Path(options.config), channel_types=CHANNEL_TYPES)
+    live = live_config(Path(options.config))
     engine_options = Options(
         live=live,
         data=Path(options.data),

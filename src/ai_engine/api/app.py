@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
-from ai_engine.api.chat import chat_routes
+from ai_engine.api.chat import ChatPage
 from ai_engine.api.websocket import ChatSocket
 from ai_engine.domain.errors import Throttled
 from ai_engine.engine import Engine
@@ -61,6 +61,6 @@ def http_app(engine: Engine, *, host: str) -> Starlette:
     return build_app(
         messages=engine.message_endpoint(),
         operations=engine.operations(may_see),
-        chat_routes=[WebSocketRoute("/api/ws", socket), *chat_routes(engine.access)],
+        chat_routes=[WebSocketRoute("/api/ws", socket), *ChatPage(engine.access).routes()],
         admin=admin,
     )

@@ -2,20 +2,24 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+import uvloop
 
 from ai_engine.api.app import http_app, is_loopback
 from ai_engine.cli.reach import RUN_FILE
 from ai_engine.config.schema import ServerConfig
-from ai_engine.domain.errors import ConfigInvalid, Problem
+from ai_engine.domain.errors import ConfigInvalid, EngineError, Problem
 from ai_engine.engine import Engine, Options, open_engine
 
 CONNECTIONS_WAITING_MAX = 2048
@@ -127,6 +131,20 @@ def _uvicorn_config(engine: Engine, listener: Listener, settings: ServerConfig) 
     )
 
 
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop until the end; an EngineError comes out as itself, not inside a group."""
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(main)
+    except* EngineError as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[EngineError]) -> EngineError:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
 async def until_signal() -> str:
     """The name of the first SIGTERM or SIGINT; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
@@ -143,6 +161,14 @@ async def until_signal() -> str:
     return await got
 
 
-def run_file(data: Path) -> Path:
-    """Where a running engine says how to reach it; other commands read it."""
-    return data / RUN_FILE
+@contextlib.asynccontextmanager
+async def announced(data: Path, url: str) -> AsyncGenerator[None]:
+    """While it runs, the data directory says where this engine is; other commands read it."""
+    note = data / RUN_FILE
+    new = note.with_suffix(".new")
+    new.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+    new.replace(note)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)

@@ -79,7 +79,9 @@ class Deliveries:
                 task.add_done_callback(lambda _: slots.release())
 
     async def _deliver(self, delivery: Delivery) -> None:
-        with bind(trace=delivery.trace_id, message=delivery.inbound_id, channel=delivery.channel):
+        with bind(
+            trace_id=delivery.trace_id, message_id=delivery.inbound_id, channel=delivery.channel
+        ):
             try:
                 await self._send(delivery)
             except SendRetryable as error:

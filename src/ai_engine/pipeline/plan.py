@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ai_engine.assistant.build import Assistant
+from ai_engine.assistant.assistant import Assistant
 from ai_engine.channels.base import Capabilities, Channel
 from ai_engine.config.schema import Config
 from ai_engine.domain.skill import Tool

@@ -73,7 +73,12 @@ class Turns:
         running = self._running[turn.session.key]
         plan = self._plan()
         work = Work(turn, plan, self._journal, self._metrics, self._clock)
-        with bind(trace=turn.message.trace_id, message=turn.id, channel=turn.message.channel):
+        with bind(
+            trace_id=turn.message.trace_id,
+            message_id=turn.id,
+            session=turn.session.id,
+            channel=turn.message.channel,
+        ):
             try:
                 outcome = await self._outcome(running, work, plan)
                 running.ending = True

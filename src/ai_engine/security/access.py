@@ -28,7 +28,7 @@ class Identity:
     roles: tuple[str, ...] = ()
 
 
-ADMIN = Identity(user_id="admin", roles=("admin",))
+ADMIN = Identity(user_id="admin", roles=("owner",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
