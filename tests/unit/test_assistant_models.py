@@ -19,6 +19,7 @@ from ai_engine.domain.errors import ConfigInvalid, ModelFailed
 from ai_engine.domain.message import Attachment, Chat, ChatKind, InboundMessage, Sender
 from ai_engine.domain.session import HistoryEntry
 from ai_engine.security.egress import Egress
+
 from support.assistant import RecordingHooks
 from support.clock import ManualClock
 

@@ -59,7 +59,7 @@ class LocalModel:
     tools: bool = False
     context_tokens: int = 4096
     max_tokens: int = 256
-    system_prompt: str = "You are a helpful assistant. Answer briefly."
+    system_prompt: str = "You are a helpful assistant."
     """What suits the model as `assistant.system_prompt`: the built-in one is too much for it."""
 
     @property
@@ -117,7 +117,7 @@ def settings(name: str, base_url: str) -> dict[str, Any]:
         "tools": model.tools,
         "context_tokens": model.context_tokens,
         "max_tokens": model.max_tokens,
-        "temperature": 0.2,
+        "temperature": 0.0,
         "concurrency": 2,
     }
 

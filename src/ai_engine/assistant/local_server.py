@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,22 @@ def start(models: Path, name: str, host: str, port: int) -> Any:
         raise LocalModelFailed(f"{name} could not be served on {host}:{port}: {error}") from error
 
 
-def run(models: Path, name: str, *, host: str, port: int, leash: bool) -> None:
-    """Serve until told to stop. Raises LocalModelFailed."""
+def say_ready(base_url: str) -> None:
+    """Tell the process that started this one."""
+    sys.stdout.write(f"ready {base_url}\n")
+    sys.stdout.flush()
+
+
+def run(
+    models: Path,
+    name: str,
+    *,
+    host: str,
+    port: int,
+    leash: bool = False,
+    announce: Callable[[str], None] = say_ready,
+) -> None:
+    """Serve until told to stop; `announce` gets the base URL. Raises LocalModelFailed."""
     stopped = threading.Event()
 
     def stop(signum: int, frame: object) -> None:
@@ -93,8 +107,7 @@ def run(models: Path, name: str, *, host: str, port: int, leash: bool) -> None:
     with contextlib.suppress(OSError):
         os.nice(_NICE)  # the engine answers first
     server = start(models, name, host, port)
-    sys.stdout.write(f"ready {server.listening_address}/v1\n")
-    sys.stdout.flush()
+    announce(f"{server.listening_address}/v1")
     stopped.wait()
     del server
 
