@@ -293,6 +293,7 @@ async def test_a_base_url_that_is_none_is_a_setting_to_mend():
 async def test_the_connection_is_used_again():
     async with StubModel() as stub, model_of(stub) as model:
         for _ in range(3):
+            stub.reply("ok", linger_seconds=0.02)  # the body's end comes after the end marker
             await read(model)
         assert stub.connections == 1
 

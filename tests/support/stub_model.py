@@ -38,6 +38,8 @@ class Answer:
     """Drop the connection after so many pieces."""
     stall_after: int | None = None
     """Fall silent after so many pieces, until the client gives up."""
+    linger_seconds: float = 0.0
+    """Between the last piece and the end of the body."""
     whole: bool = False
     """Answer with one JSON body though a stream was asked for."""
     raw: Sequence[bytes] | None = None
@@ -166,6 +168,8 @@ class StubModel:
             if answer.chunk_delay_seconds and at:
                 await asyncio.sleep(answer.chunk_delay_seconds)
             await response.write(piece)
+        if answer.linger_seconds:
+            await asyncio.sleep(answer.linger_seconds)
         return response
 
     async def _stall(self, request: web.Request) -> None:

@@ -129,7 +129,7 @@ class OpenAIModel:
                         yield piece
         except TimeoutError as error:
             failure = self._failed(_timeout_text(error, self._config))
-            if begun or not isinstance(error, aiohttp.ConnectionTimeoutError):
+            if not isinstance(error, aiohttp.ConnectionTimeoutError):
                 raise failure from error
             raise _Retryable(failure) from error
         except aiohttp.InvalidURL as error:

@@ -71,10 +71,7 @@ class ToolRound:
         self._state.results[call.id] = ToolResult(text=text, error=True)
 
     def _must_ask(self, call: ToolCall) -> bool:
-        state = self._state
-        if call.id in state.begun:
-            return False
-        return self._tools[call.name].ask_first and call.id not in state.approved
+        return self._tools[call.name].ask_first and call.id not in self._state.approved
 
     async def _run_batch(self, calls: Sequence[ToolCall], *, writes: bool) -> None:
         if writes:
