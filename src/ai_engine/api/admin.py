@@ -5,13 +5,22 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from ai_engine import __version__
 from ai_engine.api import views
 from ai_engine.config.explain import masked
-from ai_engine.domain.errors import Forbidden, NotFound, Overloaded, Refused, Unauthenticated
+from ai_engine.domain.errors import (
+    Forbidden,
+    Malformed,
+    NotFound,
+    Overloaded,
+    Refused,
+    Throttled,
+    Unauthenticated,
+)
 from ai_engine.domain.message import Json
 from ai_engine.journal.base import Journal
 from ai_engine.pipeline.plan import Plan
@@ -44,8 +53,15 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 def build(admin: Admin) -> FastAPI:
     """The sub-application with its OpenAPI description at `/api/v1/openapi.json`."""
-    app = FastAPI(title="ai-engine", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="ai-engine",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"description": '`{"error": {"code", "message", "hint"}}`'}},
+    )
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
 
     def may(action: str) -> Any:
         async def check(request: Request) -> None:
@@ -71,10 +87,17 @@ def build(admin: Admin) -> FastAPI:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     headers = {"www-authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Throttled):
         headers["retry-after"] = str(error.retry_after_seconds)
     body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     return JSONResponse(body, status_code=error.status, headers=headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """A wrong parameter or body, in the same shape as every other refusal."""
+    assert isinstance(error, RequestValidationError)
+    found = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
+    return await _refused(request, Malformed("; ".join(found)))
 
 
 May = Callable[[str], Any]
