@@ -26,8 +26,9 @@ _HERE = re.compile(r"^(?:这里|这儿|我这|外面|外边|本地|当地|here|o
 _CITY_EN = re.compile(r"\b(?:in|for|at|of|near)\s+(?P<city>[^\W\d_].*)$", re.IGNORECASE)
 _NOISE_EN = re.compile(
     r"\b(?:what(?:'s|’s| is)?|how(?:'s|’s| is)?|will it|is it|is there|going to|do i need"
-    r"|an umbrella|the|weather|forecast|temperature|report|rain(?:ing|y)?|snow(?:ing|y)?|cold|hot|warm|like|tell"
-    r"|show|check|get|give|me|please|be|right now|now|current(?:ly)?|about|and)\b|[?!.:;]",
+    r"|an umbrella|the|weather|forecast|temperature|report|rain(?:ing|y)?|snow(?:ing|y)?|cold|hot"
+    r"|warm|like|tell|show|check|get|give|me|please|be|right now|now|current(?:ly)?|about|and)\b"
+    r"|[?!.:;]",
     re.IGNORECASE,
 )
 _NOISE_TAIL_EN = re.compile(r"(?:\s+(?:like|please|now|right now|be))+\s*$", re.IGNORECASE)
