@@ -51,7 +51,8 @@ and `ai-engine config schema` prints its JSON Schema for editors (name it in the
 `config schema` 输出 JSON Schema。
 `--env dev|test|prod` 叠加 `ai-engine.<env>.json`(`null` 表示删除该键)。任何文本值中可用
 `${NAME}` 引用环境变量、`${file:/run/secrets/x}` 引用文件;`$${` 表示字面的 `${`。
-`routing_rules` 可以是列表,也可以是 YAML 文件的路径。运行中修改会自动生效;新配置有误时保留上一份正确的配置。
+`routing_rules` 可以是列表,也可以是 YAML 文件的路径。
+运行中修改会自动生效;新配置有误时保留上一份正确的配置。
 
 The smallest useful configuration / 最小可用配置:
 

@@ -6,6 +6,9 @@ from typing import Any, NoReturn, cast
 
 from ai_engine.config.faults import Fault, Json, Loc
 
+DEPTH_MAX = 50
+"""Objects and lists within each other; the schema needs six."""
+
 
 class BrokenJson(Exception):
     """The text is not JSON; `position` is `line:column` where that is known."""
@@ -44,7 +47,9 @@ def parse(text: str) -> tuple[Json, list[Fault]]:
     try:
         document = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise BrokenJson(f"{error.lineno}:{error.colno}", *_explain(text, error)) from None
+        at, what, fix = _explain(text, error)
+        line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+        raise BrokenJson(f"{line}:{column}", what, fix) from None
     except RecursionError:
         raise BrokenJson("", "it is nested too deeply.", "Check the brackets.") from None
     except ValueError:  # an integer of thousands of digits
@@ -56,26 +61,29 @@ def parse(text: str) -> tuple[Json, list[Fault]]:
     return cast("Json", document), faults
 
 
-def _explain(text: str, error: json.JSONDecodeError) -> tuple[str, str]:
-    """What and fix; never the line itself, which may hold a secret."""
+def _explain(text: str, error: json.JSONDecodeError) -> tuple[int, str, str]:
+    """Position, fault and fix; never the line itself, which may hold a secret."""
+    at = error.pos
+    here = text[at : at + 2]
+    before = text[:at].rstrip()
     if not text.strip():
-        return "the file is empty.", "Write at least {}, or run: ai-engine init"
-    here = text[error.pos : error.pos + 2]
-    if text[: error.pos].rstrip().endswith(",") and here[:1] in ("}", "]"):
-        return f"a comma stands before {here[0]!r}.", "Remove that comma."
-    if here[:1] == "," and "trailing comma" in error.msg:
-        return "a comma stands before a closing bracket.", "Remove that comma."
+        return at, "the file is empty.", "Write at least {}, or run: ai-engine init"
+    if "trailing comma" in error.msg or (before.endswith(",") and here[:1] in ("}", "]")):
+        comma = at if here[:1] == "," else len(before) - 1
+        return comma, "a comma stands before a closing bracket.", "Remove that comma."
     if here in ("//", "/*") or here[:1] == "#":
-        return "JSON has no comments.", "Remove the comment."
+        return at, "JSON has no comments.", "Remove the comment."
     if here[:1] == "'":
-        return "text stands in single quotes.", "Use double quotes."
+        return at, "text stands in single quotes.", "Use double quotes."
     if not here.strip():
-        return "the file ends too early.", "Look for a missing quote, ] or }."
+        return at, "the file ends too early.", "Look for a missing quote, ] or }."
     what = f"it is not valid JSON: {error.msg}."
-    return what, "Look for a missing comma, colon, quote or bracket just before this place."
+    return at, what, "Look for a missing comma, colon, quote or bracket just before this place."
 
 
 def _inspect(value: Any, loc: Loc, faults: list[Fault]) -> None:
+    if len(loc) > DEPTH_MAX:
+        raise BrokenJson("", "it is nested too deeply.", "Check the brackets.")
     if isinstance(value, _Object):
         for key in value.repeated:
             fix = "Keep one of them; JSON would silently take the last."

@@ -48,8 +48,13 @@ def read_text(path: Path, *, forbidden_mode: int, bytes_max: int = BYTES_MAX) ->
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible path"
         raise Unreadable(f"it cannot be opened: {reason}.", "Check the path.") from error
-    with os.fdopen(fd, "rb") as file:
+    # A descriptor, not yet a file object: that cannot be made of a directory.
+    try:
         _check_kind(os.fstat(fd), path, forbidden_mode)
+    except Unreadable:
+        os.close(fd)
+        raise
+    with os.fdopen(fd, "rb") as file:
         try:
             raw = file.read(bytes_max + 1)
         except OSError as error:

@@ -9,7 +9,8 @@ from typing import Required, TypedDict, Unpack, cast
 from ai_engine.config.checks import check, check_action, type_of
 from ai_engine.config.document import BrokenJson, merge, note_sources, parse
 from ai_engine.config.faults import Fault, Json, Loc, json_path, leaves, nearest, related
-from ai_engine.config.files import Absent, Unreadable, read_text
+from ai_engine.config.files import BYTES_MAX, Absent, Unreadable, read_text
+from ai_engine.config.rules_file import BYTES_MAX as RULES_BYTES_MAX
 from ai_engine.config.rules_file import KEY, RulesFile, parse_rules
 from ai_engine.config.schema import Config, Rule
 from ai_engine.config.secrets import Resolver
@@ -26,7 +27,8 @@ RuleCheck = Callable[[Sequence[Rule]], Iterable[tuple[int, str, str]]]
 class Loaded:
     """A valid configuration and where it came from."""
 
-    config: Config
+    config: Config = field(repr=False)
+    """Not part of any log line: references may have put secrets anywhere."""
     warnings: tuple[Problem, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     """JSON path of each value → the file (and reference) that gave it, or `default`."""
@@ -200,10 +202,12 @@ class _Reading:
             return document
         return merge(document, overlay, path.name, self.sources)
 
-    def _text(self, path: Path, name: str, forbidden_mode: int) -> str | None:
+    def _text(
+        self, path: Path, name: str, forbidden_mode: int, bytes_max: int = BYTES_MAX
+    ) -> str | None:
         self.files.append(path)
         try:
-            return read_text(path, forbidden_mode=forbidden_mode)
+            return read_text(path, forbidden_mode=forbidden_mode, bytes_max=bytes_max)
         except Absent as error:
             fix = "Check the path, or run: ai-engine init" if path == self.path else error.fix
             self._problem(str(path) if path == self.path else name, error.what, fix)
@@ -237,7 +241,8 @@ class _Reading:
 
     def _rules_from_file(self, name: str) -> Json:
         path = self.path.parent / name
-        text = self._text(path, name, 0o002 if self.forbidden_mode else 0)
+        forbidden = 0o002 if self.forbidden_mode else 0
+        text = self._text(path, name, forbidden, RULES_BYTES_MAX)
         if text is None:
             return []
         self.rules_name = name

@@ -12,6 +12,10 @@ import yaml
 from ai_engine.config.faults import Json, Loc
 
 KEY = "routing_rules"
+BYTES_MAX = 1024 * 1024
+"""The largest rules file; reading YAML is slow."""
+DEPTH_MAX = 20
+"""Lists and objects within each other; rules need three."""
 _FORM = 'The file is "routing_rules:" and below it a list of rules, each starting with "- ".'
 _QUOTE = "Put it in double quotes."
 
@@ -44,25 +48,33 @@ def parse_rules(text: str) -> RulesFile:
     """Read a rules file; what is wrong with it is in `faults`."""
     read = RulesFile()
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                what = "aliases (*name) are not taken here."
-                _fault(read, event.start_mark, what, "Write the value itself.")
-                return read
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if _is_plain(read, text):
+            _read_root(read, yaml.compose(text, Loader=yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = f"it is not valid YAML: {error.problem or error.context}."
         _fault(read, mark, what, "Check the indentation, quotes and colons there.")
-        return read
-    except (yaml.YAMLError, RecursionError) as error:
-        position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
-        what = "it holds a character that YAML forbids, or is nested too deeply."
-        read.faults.append((line, what, "Look for control characters."))
-        return read
-    _read_root(read, root)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        what = "it holds a character that YAML forbids."
+        read.faults.append((line, what, "Look for control characters there."))
     return read
+
+
+def _is_plain(read: RulesFile, text: str) -> bool:
+    """Whether the document is as flat as rules are, and free of aliases."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            what = "aliases (*name) are not taken here."
+            _fault(read, event.start_mark, what, "Write the value itself.")
+            return False
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH_MAX:
+            _fault(read, event.start_mark, "it is nested too deeply.", _FORM)
+            return False
+    return True
 
 
 def _read_root(read: RulesFile, root: yaml.Node | None) -> None:
