@@ -88,6 +88,8 @@ def init(
         model_url=model_url,
         model_name=model_name,
     )
+    if channel and channel not in CHANNELS:
+        raise _invalid(f"--channel {channel}", "no_channel", speech)
     if os.path.lexists(output) and not force:
         raise _invalid(str(output), "exists", speech)
     try:

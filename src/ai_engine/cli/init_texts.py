@@ -56,6 +56,12 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "two sources are given for the same secret.",
     ),
     "two_secrets.fix": ("只保留一个。", "Keep one of them."),
+    "no_channel": ("没有这个渠道。", "there is no such channel here."),
+    "no_channel.fix": (
+        "可选 dingtalk、webhook、webchat;其他渠道安装连接器插件后写入配置文件。",
+        "Choose dingtalk, webhook or webchat; others are written into the file once their "
+        "connector plugin is installed.",
+    ),
     "bad_reference": (
         "这不是可用的变量名或文件名。",
         "this is no usable name of a variable or a file.",

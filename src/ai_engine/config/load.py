@@ -105,17 +105,19 @@ def attempt(
     files = tuple(dict.fromkeys(reading.files))
     if config is None or any(p.severity == "error" for p in reading.problems):
         return Attempt(loaded=None, problems=tuple(reading.problems), files=files)
-    config = _with_types(config, channel_types).with_written(
-        {json_path(loc): text for loc, text in reading.written.items()}
-    )
-    loaded = Loaded(
+    return Attempt(loaded=_loaded(reading, config, channel_types), problems=(), files=files)
+
+
+def _loaded(reading: "_Reading", config: Config, channel_types: Collection[str]) -> Loaded:
+    written = {json_path(loc): text for loc, text in reading.written.items()}
+    config = _with_types(config, channel_types).with_written(written)
+    return Loaded(
         config=config,
         warnings=tuple(reading.problems),
         origins=reading.origins(config),
-        files=files,
+        files=tuple(dict.fromkeys(reading.files)),
         overlay=reading.overlay,
     )
-    return Attempt(loaded=loaded, problems=(), files=files)
 
 
 def _with_types(config: Config, channel_types: Collection[str]) -> Config:
