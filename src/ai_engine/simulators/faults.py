@@ -2,14 +2,17 @@
 
 import difflib
 from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Json
 
-F = TypeVar("F", bound="Faults")
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Few = Annotated[int, msgspec.Meta(ge=0, le=100)]
+Size = Annotated[int, msgspec.Meta(ge=0, le=64 * 1024 * 1024)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=600)]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,35 +26,35 @@ class Faults:
     """Added to the time stamps that are signed."""
     wrong_secret: bool = False
     """Sign with a secret that is not the app's."""
-    duplicate: int = 0
+    duplicate: Few = 0
     """How many more times each message is sent, with the same message id."""
-    reorder: int = 0
+    reorder: Few = 0
     """Send each run of so many messages of one conversation backwards (a second at most is waited
     for a run to fill)."""
-    delay_seconds: float = 0.0
+    delay_seconds: Seconds = 0.0
     """Wait before each message is sent."""
     malformed_json: bool = False
     """Cut the message's JSON in the middle."""
-    oversized_bytes: int = 0
+    oversized_bytes: Size = 0
     """Pad the message's text to at least so many bytes."""
     unknown_msgtype: bool = False
     """Send messages of a type that no connector knows."""
 
-    error_burst: int = 0
+    error_burst: Count = 0
     """The next so many API calls are answered 503."""
-    drop_answer: int = 0
+    drop_answer: Count = 0
     """The next so many API calls have their effect, but the connection closes without an answer."""
-    malformed_answer: int = 0
+    malformed_answer: Count = 0
     """The next so many API calls have their effect, but the answer is cut in the middle."""
-    answer_delay_seconds: float = 0.0
+    answer_delay_seconds: Seconds = 0.0
     """Wait before each API call is answered."""
     throttle_after: int = -1
     """After so many more message sends, further ones are throttled (-1: never)."""
-    throttle_times: int = 0
+    throttle_times: Count = 0
     """How many sends are throttled before the knob clears itself (0: until cleared)."""
-    expired_token: int = 0
+    expired_token: Count = 0
     """The next so many calls with an access token find it expired."""
-    drop_at_frame: int = 0
+    drop_at_frame: Count = 0
     """Cut a long connection, without a close frame, when its frame of this number (from 1) has been
     sent; then the knob clears itself."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ai_engine.simulators.faults import Faults
+from ai_engine.simulators.faults import Count, Faults
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,14 +21,14 @@ class DingTalkFaults(Faults):
     """Refuse replies and custom robot messages with this errcode (such as 310000), HTTP 200."""
     token_seconds: float = 7200.0
     """Life of an access token."""
-    qps_limit: int = 0
+    qps_limit: Count = 0
     """Calls a second for each API before `QpsLimitForAppkeyAndApi`, HTTP 403 (0: no limit; a
     standard organisation has 20)."""
     monthly_quota: bool = False
     """API calls are answered `ApiCountLimitForOrg`, HTTP 403."""
     missing_scope: str = ""
     """Robot API calls are answered HTTP 403, naming this as the scope that the app lacks."""
-    custom_robot_per_minute: int = 20
+    custom_robot_per_minute: Count = 20
     """Messages a minute of one custom robot before errcode 410100."""
     group_disbanded: bool = False
     """Proactive group messages are answered `group.disbanded`."""

@@ -28,7 +28,7 @@ class CustomRobot:
 
     token: str = "simulated-custom-robot"  # noqa: S105 (simulated, and shown by /sim/info)
     secret: str = "SECsimulated"  # noqa: S105 (likewise)
-    times: deque[float] = field(default_factory=lambda: deque[float](maxlen=1000))
+    times: deque[float] = field(default_factory=lambda: deque[float](maxlen=10_000))
     stopped_until: float = 0.0
     uuids: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
 

@@ -1,0 +1,89 @@
+"""`ai-engine simulate dingtalk` as a process."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner
+
+from ai_engine.cli.simulate import app
+
+ARGS = ("dingtalk", "--app-id", "dingapp", "--port", "0", "--json")
+
+
+@asynccontextmanager
+async def started(*args: str, **env: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", "from ai_engine.cli.simulate import app; app()"),
+        *ARGS,
+        *args,
+        env={**os.environ, **env},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_it_prints_its_addresses_serves_and_ends_cleanly_on_sigterm():
+    async with started("--app-secret-env", "SIM_SECRET", SIM_SECRET="s3cret") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            addresses = json.loads(await process.stdout.readline())
+        app_keys = {"appKey": "dingapp", "appSecret": "s3cret"}
+        async with aiohttp.ClientSession() as session:
+            async with session.get(addresses["page"]) as answer:
+                assert answer.status == 200
+            url = f"{addresses['api']}/v1.0/oauth2/accessToken"
+            async with session.post(url, json=app_keys) as answer:
+                assert (await answer.json())["expireIn"] == 7200
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            _, errors = await process.communicate()
+        assert (process.returncode, errors) == (0, b"")
+
+
+async def test_a_port_in_use_is_a_sentence_and_not_a_trace():
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = str(server.sockets[0].getsockname()[1])
+    async with started("--app-secret", "s", "--port", port) as process, asyncio.timeout(20):
+        _, errors = await process.communicate()
+    server.close()
+    assert process.returncode == 1
+    assert b"another --port" in errors
+    assert b"Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ((), "exactly one"),
+        (("--app-secret", "a", "--app-secret-env", "B"), "exactly one"),
+        (("--app-secret-env", "AI_ENGINE_NOT_SET"), "not set"),
+        (("--app-secret-file", "nowhere.txt"), "cannot be read"),
+        (("--app-secret", "a", "--engine", "localhost:8080"), "http or https"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_is_wrong(args: tuple[str, ...], words: str):
+    result = CliRunner().invoke(app, [*ARGS, *args])
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("│", " ").split())
+
+
+def test_an_empty_secret_file_is_refused(tmp_path: Path):
+    file = tmp_path / "secret"
+    file.write_text("\n", encoding="utf-8")
+    result = CliRunner().invoke(app, [*ARGS, "--app-secret-file", str(file)])
+    assert result.exit_code == 2
