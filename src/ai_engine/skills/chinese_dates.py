@@ -128,7 +128,7 @@ _DAY_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], date], Days | 
     (re.compile(f"(上{{1,2}}|这|本|下{{1,2}})个?月(?:的?({NUMBER})[日号])?"), _relative_month),
     (re.compile(f"(上{{1,2}}|这|本|下{{1,2}})个?{WEEK}({DAY}|末)?"), _relative_week),
     (re.compile(rf"(?<![\d一二两三几每半]){WEEK}({DAY}|末)"), _next_weekday),
-    (re.compile(f"({NUMBER})[日号]{_NO_PLACE}"), _day_of_month),
+    (re.compile(f"(?<!月)({NUMBER})[日号]{_NO_PLACE}"), _day_of_month),
     (re.compile(f"({NUMBER})(天|日|周|个?星期|个?礼拜|个月|年)[之以]?(后|前)"), _days_off),
     (re.compile(f"(?:未来|接下来|今后|这)的?({NUMBER})天"), _coming_days),
 )

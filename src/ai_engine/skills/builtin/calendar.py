@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -22,6 +22,7 @@ from ai_engine.skills.when import When
 
 _SPAN_DAYS_MAX = 400
 _DEFAULT_MINUTES = 60
+_OVERNIGHT_MAX = timedelta(hours=12)
 _RULE_PARTS = frozenset(
     ("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST")
 )
@@ -160,7 +161,7 @@ class CalendarSkill:
         rrule = when.rrule
         if wanted.recurrence.strip():
             rrule = self._rule(wanted.recurrence.strip(), when, language)
-        start, end, all_day = self._ends(wanted, when, language)
+        start, end, all_day = self._ends(wanted, when, now, language)
         return Event(
             uid=f"{derived_id('event', context.idempotency_key)}@ai-engine",
             title=wanted.title,
@@ -171,19 +172,30 @@ class CalendarSkill:
             rrule=rrule,
         )
 
-    def _ends(self, wanted: _Wanted, when: When, language: str) -> tuple[datetime, datetime, bool]:
+    def _ends(
+        self, wanted: _Wanted, when: When, now: datetime, language: str
+    ) -> tuple[datetime, datetime, bool]:
         if wanted.duration_minutes:
             return when.start, when.start + timedelta(minutes=wanted.duration_minutes), False
         if not wanted.end.strip():
             default = when.start + timedelta(minutes=_DEFAULT_MINUTES)
             return when.start, when.end if when.end > when.start else default, when.all_day
-        end = parse_when(wanted.end, when.start, self._timezone, language)
-        if end is None:
-            raise SkillFailed(answers.not_understood(wanted.end, language))
-        last = end.end if when.all_day and end.all_day else end.start
-        if last <= when.start:
+        last = self._end(wanted.end, when, now, language)
+        whole = when.all_day and last.time() == time()
+        return when.start, last, whole
+
+    def _end(self, text: str, when: When, now: datetime, language: str) -> datetime:
+        """The end that is meant: seen from now (`tomorrow 16:00`) or from the start (`16:00`)."""
+        seen = [parse_when(text, origin, self._timezone, language) for origin in (now, when.start)]
+        ends = [end.end if when.all_day and end.all_day else end.start for end in seen if end]
+        if not ends:
+            raise SkillFailed(answers.not_understood(text, language))
+        later = [end for end in ends if end > when.start]
+        # A time of day that is not after the start is taken for the next day's, within limits.
+        overnight = ends[0] != ends[-1] and min(later, default=when.start) == ends[-1]
+        if not later or (overnight and not when.all_day and ends[-1] - when.start > _OVERNIGHT_MAX):
             raise SkillFailed(answers.ends_early(language))
-        return when.start, last, when.all_day and end.all_day
+        return min(later)
 
     def _rule(self, text: str, when: When, language: str) -> str:
         """An RRULE value from one, or from words."""

@@ -70,7 +70,11 @@ class IcsFile:
             return Found(events=[])
         calendar = self._parse(data)
         unreadable = _drop_unreadable(calendar)
-        rules = {str(event.get("UID", "")): _rule(event) for event in calendar.walk("VEVENT")}
+        rules = {
+            str(event.get("UID", "")): rule
+            for event in calendar.walk("VEVENT")
+            if (rule := _rule(event))
+        }
         query: Any = recurring_ical_events.of(calendar, skip_bad_series=True)
         events = [
             self._event(component, rules)
