@@ -204,11 +204,16 @@ class ChatBench:
         self.socket = chat
         return Starlette(routes=[WebSocketRoute("/api/ws", chat), *chat_routes(self.access)])
 
+    def break_connections(self) -> None:
+        """As when a cable is pulled out: no goodbye."""
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
         """A real server on a free port, and the turns."""
         async with asyncio.TaskGroup() as tasks:
-            server = _Server(self.app())
+            server = self._server = _Server(self.app())
             serving = tasks.create_task(server.serve(sockets=[server.listener]))
             working = tasks.create_task(self.turns())
             await server.ready.wait()

@@ -23,3 +23,12 @@ def test_both_languages_have_the_same_words():
     words = [re.findall(r"^    (\w+):", part, re.M) for part in (chinese, english)]
     assert words[0] == words[1]
     assert len(words[0]) > 30
+
+
+def test_no_word_is_left_over():
+    text = (STATIC / "i18n.js").read_text(encoding="utf-8")
+    english = re.findall(r"^  en: \{\n(.*?)^  \},", text, re.M | re.S)[0]
+    pages = [file for file in STATIC.iterdir() if file.suffix in (".js", ".html")]
+    used = "".join(file.read_text(encoding="utf-8") for file in pages if file.name != "i18n.js")
+    words = re.findall(r"^    (\w+):", english, re.M)
+    assert [word for word in words if f'"{word}"' not in used and word != "title"] == []

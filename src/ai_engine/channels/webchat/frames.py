@@ -117,7 +117,7 @@ def message_id(user_id: str, client_id: str) -> str:
     return f"{user_id}:{client_id}"
 
 
-_PUBLIC: Final = {
+PUBLIC_FIELDS: Final = {
     "message": ("id", "message_id", "user", "name", "text"),
     "reply": ("id", "in_reply_to", "text", "card", "produced_by", "final"),
     "cleared": ("in_reply_to",),
@@ -130,7 +130,7 @@ def event_frame(event: SessionEvent) -> Event:
 
     A message also gets the `client_id` that its sender gave it.
     """
-    public = _PUBLIC.get(event.kind, ())
+    public = PUBLIC_FIELDS.get(event.kind, ())
     body: Json = {name: event.body[name] for name in public if name in event.body}
     if event.kind == "message":
         body["client_id"] = str(body.get("message_id", "")).rpartition(":")[2]

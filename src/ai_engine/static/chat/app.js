@@ -17,6 +17,7 @@ let caughtUp = false;
 let state = ["connecting", {}];
 let countdown = 0;
 let following = true; // the reader is at the end and wants to stay there
+let pinned = 0; // where we have scrolled to
 
 const transcript = new Transcript(log, $("tail"), {
   send: say,
@@ -130,8 +131,19 @@ function draw() {
   $("stop").hidden = !busy;
   const length = text.value.trim().length;
   $("send").disabled = !length || length > limit || outbox.full;
-  if (following) scroller.scrollTop = scroller.scrollHeight;
-  else $("newest").hidden = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+  stay();
+}
+
+/** Keep the end in view, unless the reader has scrolled up since we last put it there. */
+function stay() {
+  const end = scroller.scrollHeight - scroller.clientHeight;
+  if (scroller.scrollTop < Math.min(pinned, end) - NEAR) following = false;
+  if (!following) {
+    $("newest").hidden = end - scroller.scrollTop < NEAR;
+    return;
+  }
+  scroller.scrollTop = end;
+  pinned = scroller.scrollTop;
 }
 
 function say(words) {
@@ -139,6 +151,7 @@ function say(words) {
   if (!body || outbox.full) return;
   const item = outbox.add(body);
   following = true;
+  pinned = 0;
   transcript.draft(item);
   connection.send(item);
 }
@@ -214,7 +227,6 @@ $("new").addEventListener("click", () => {
 });
 $("language").addEventListener("click", translate);
 $("newest").addEventListener("click", () => {
-  following = true;
   $("newest").hidden = true;
   scroller.scrollTo({ top: scroller.scrollHeight, behavior: "smooth" });
 });

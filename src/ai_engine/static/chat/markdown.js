@@ -18,6 +18,22 @@ export function render(source) {
   return fragment;
 }
 
+/** `source` with the marks closed that are still open at its end, while it is being written. */
+export function closed(source) {
+  const fences = source.match(/^ {0,3}(?:```|~~~)/gm) ?? [];
+  if (fences.length % 2) return source;
+  const line = source.slice(source.lastIndexOf("\n") + 1);
+  const ticks = line.match(/`/g)?.length ?? 0;
+  if (ticks % 2) return `${source}\``;
+  if (!openBold(line)) return source;
+  const rest = source.replace(/\*+\s*$/, ""); // the marks alone, or half of the closing ones
+  return openBold(rest.slice(rest.lastIndexOf("\n") + 1)) ? `${rest.trimEnd()}**` : rest;
+}
+
+function openBold(line) {
+  return (line.match(/\*\*/g)?.length ?? 0) % 2 === 1;
+}
+
 function make(tag, parent, text) {
   const element = document.createElement(tag);
   if (text !== undefined) element.textContent = text;
@@ -170,6 +186,7 @@ const SPAN = new RegExp(
     "(?<escape>\\\\[\\\\`*_{}\\[\\]()#+\\-.!|~>])",
     "(?<ticks>`+)(?<code>[^`](?:.*?[^`])?)\\k<ticks>(?!`)",
     "!?\\[(?<label>[^\\[\\]]*)\\]\\((?<target>[^\\s()]*(?:\\([^\\s()]*\\)[^\\s()]*)*)(?:\\s+\"[^\"]*\")?\\)",
+    "\\*\\*\\*(?<both>(?=[^\\s*]).*?(?<=[^\\s*]))\\*\\*\\*",
     "\\*\\*(?<bold>(?=\\S).+?(?<=\\S))\\*\\*",
     "(?<![\\p{L}\\p{N}])__(?<bold2>(?=\\S).+?(?<=\\S))__(?![\\p{L}\\p{N}])",
     "~~(?<strike>(?=\\S).+?(?<=\\S))~~",
@@ -199,6 +216,7 @@ function span(found, parent, depth) {
   if (is.escape) parent.append(is.escape[1]);
   else if (is.code !== undefined) make("code", parent, is.code);
   else if (is.target !== undefined) link(is.target, is.label || is.target, found[0], parent, depth);
+  else if (is.both) inline(is.both, make("em", make("strong", parent)), depth);
   else if (is.bold ?? is.bold2) inline(is.bold ?? is.bold2, make("strong", parent), depth);
   else if (is.strike) inline(is.strike, make("s", parent), depth);
   else if (is.italic ?? is.italic2) inline(is.italic ?? is.italic2, make("em", parent), depth);

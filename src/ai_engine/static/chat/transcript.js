@@ -1,7 +1,7 @@
 // What is seen of the conversation: finished messages in the order of the log, and below them a tail
 // of what is under way: the answer as it grows, and messages that have not been taken yet.
 import { current, t } from "./i18n.js";
-import { anchor, render, safe } from "./markdown.js";
+import { anchor, closed, render, safe } from "./markdown.js";
 
 const THINKING_MS_MAX = 90000; // a rule may answer nothing at all; the dots do not run for ever
 const STOP_WORDS = new Set(["/stop", "/停止", "/停"]);
@@ -43,7 +43,7 @@ export class Transcript {
 
   event({ kind, at, body }) {
     if (kind === "message") this.message(body, at);
-    else if (kind === "reply") this.reply(body);
+    else if (kind === "reply") this.reply(body, at);
     else if (kind === "stopped" || kind === "cleared") {
       this.open.clear();
       if (kind === "cleared") this.divider(t("cleared"), "cleared");
@@ -58,16 +58,18 @@ export class Transcript {
     this.questions.set(body.message_id, body.text);
     this.turns.set(body.message_id, body.id);
     this.newestQuestion = body.message_id;
-    this.log.append(bubble("mine", t("you"), body.text));
+    const element = bubble("mine", t("you"), body.text);
+    element.title = moment(at).toLocaleString(document.documentElement.lang);
+    this.log.append(element);
   }
 
-  reply(body) {
+  reply(body, at) {
     const of = body.in_reply_to;
     const turn = this.turns.get(of);
     if (turn) this.answered.add(turn);
     if (body.final) this.open.delete(of);
     if (turn && turn === this.stream?.turn) this.endStream();
-    const element = answer(body, this.on.send);
+    const element = answer(body, at, this.on.send);
     if (of !== this.newestQuestion && this.questions.has(of)) element.prepend(quoted(this.questions.get(of)));
     this.log.append(element);
   }
@@ -95,7 +97,7 @@ export class Transcript {
 
   paint(stream) {
     stream.frame = 0;
-    stream.element.querySelector(".text").replaceChildren(render(stream.text));
+    stream.element.querySelector(".text").replaceChildren(render(closed(stream.text)));
     this.on.changed();
   }
 
@@ -199,17 +201,17 @@ function quoted(text) {
   return element;
 }
 
-function answer(body, send) {
+function answer(body, at, send) {
   const element = bubble("theirs", t("assistant"));
   const text = element.querySelector(".text");
   if (body.text) text.append(render(body.text));
   if (body.card) text.append(card(body.card, send, body.text));
-  element.append(foot(body));
+  element.append(foot(body, at));
   return element;
 }
 
-/** Which part answered, and a button that copies the answer. */
-function foot(body) {
+/** Which part answered, when, and a button that copies the answer. */
+function foot(body, at) {
   const element = document.createElement("p");
   element.className = "foot";
   const [kind, name = ""] = splitOnce(body.produced_by ?? "");
@@ -219,6 +221,12 @@ function foot(body) {
     source.textContent = t(kind, { name });
     element.append(source);
   }
+  const time = document.createElement("time");
+  const when = moment(at);
+  time.dateTime = when.toISOString();
+  time.textContent = when.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+  time.title = when.toLocaleString(document.documentElement.lang);
+  element.append(time);
   const copy = button(t("copy"), async () => {
     await navigator.clipboard.writeText(body.text || body.card?.markdown || "");
     copy.textContent = t("copied");
@@ -226,6 +234,10 @@ function foot(body) {
   }, "copy");
   if (navigator.clipboard) element.append(copy);
   return element;
+}
+
+function moment(seconds) {
+  return new Date(seconds * 1000);
 }
 
 function splitOnce(text) {
