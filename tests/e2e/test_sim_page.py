@@ -133,6 +133,7 @@ async def test_an_undelivered_message_can_be_sent_again(page: Page, assistant: A
     assistant.engine.status, assistant.engine.answer = 200, answer
     await again.click()
     await expect(page.locator(".from-robot")).to_be_visible()
+    await expect(page.locator(".foot.delivered")).to_be_visible()
 
 
 async def test_the_drawer_shows_the_wire_live_and_sets_fault_knobs(

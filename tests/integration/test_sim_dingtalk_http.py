@@ -474,6 +474,14 @@ async def test_nothing_to_say_is_refused(sim: DingTalkSimulator):
         await sim.say("zhangsan")
 
 
+async def test_a_file_of_a_nonsense_type_is_served_as_plain_bytes(sim: DingTalkSimulator):
+    file = {"kind": "picture", "mime": "text/html; x\r\ny", "base64": "aGVsbG8="}
+    await call(sim, "POST", "/sim/send", {"user": "zhangsan", "file": file})
+    (entry,) = sim.transcript.list()
+    async with sim.http.get(sim.url + entry.url) as answer:
+        assert (answer.content_type, await answer.read()) == ("application/octet-stream", b"hello")
+
+
 async def test_a_file_is_announced_by_its_download_code(
     sim: DingTalkSimulator, engine: CallbackEngine
 ):

@@ -1,12 +1,16 @@
 """The simulators' parts: transcript, fault knobs, wire log, news, people."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_engine.domain.errors import Malformed
+from ai_engine.simulators import control
+from ai_engine.simulators.dingtalk import DingTalkSimulator
 from ai_engine.simulators.dingtalk.faults import DingTalkFaults
 from ai_engine.simulators.faults import Faults
 from ai_engine.simulators.feed import BACKLOG_MAX, LISTENERS_MAX, Feed, FeedFull
@@ -182,3 +186,20 @@ def test_a_private_chat_follows_the_conversation_that_was_named_last():
     assert not people.knows("newcomer")
     assert people.person("newcomer", "新人").name == "新人"
     assert people.knows("newcomer")
+
+
+def test_every_knob_and_every_control_call_is_documented():
+    docs = Path(__file__).parents[2] / "docs" / "reference" / "simulators.md"
+    text = docs.read_text(encoding="utf-8")
+    assert [name for name in DingTalkFaults().as_json() if f"`{name}`" not in text] == []
+    app = web.Application()
+    simulator = DingTalkSimulator(app_id="a", app_secret="s")
+    control.mount(app, simulator)
+    calls = {
+        f"{route.method} {route.resource.canonical}"
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    calls |= {f"{method} {path}" for method, path, _ in simulator.stream.control_routes()}
+    undocumented = {call for call in calls if "/sim/" in call and f"`{call}`" not in text}
+    assert undocumented == set()

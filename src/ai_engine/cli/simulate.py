@@ -9,6 +9,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+import uvloop
 
 from ai_engine.simulators.dingtalk import DingTalkSimulator
 
@@ -70,7 +71,7 @@ def dingtalk(
         robot_name=robot_name,
     )
     try:
-        asyncio.run(_serve(simulator, as_json=as_json))
+        uvloop.run(_serve(simulator, as_json=as_json))
     except OSError as error:
         typer.echo(
             f"Cannot listen on {host}:{port}: {error.strerror or error}. "

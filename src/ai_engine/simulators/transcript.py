@@ -1,8 +1,8 @@
 """What people in the simulated chats see: every message and reply, in order, bounded."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -70,6 +70,7 @@ class Transcript:
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._by_id: dict[str, int] = {}
         self._replies: dict[str, list[int]] = {}
+        self._conversations: dict[str, deque[int]] = {}
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._entries_max = entries_max
         self._changed = changed
@@ -86,6 +87,7 @@ class Transcript:
         entry = Entry(n=self._n, **fields)
         self._entries[entry.n] = entry
         self._by_id[entry.id] = entry.n
+        self._conversations.setdefault(entry.conversation, deque()).append(entry.n)
         if entry.reply_to:
             self._replies.setdefault(entry.reply_to, []).append(entry.n)
         while len(self._entries) > self._entries_max:
@@ -97,10 +99,14 @@ class Transcript:
         _, old = self._entries.popitem(last=False)
         if self._by_id.get(old.id) == old.n:
             del self._by_id[old.id]
+        numbers = self._conversations[old.conversation]
+        numbers.popleft()
+        if not numbers:
+            del self._conversations[old.conversation]
         self._replies.pop(old.id, None)
-        if old.reply_to and (numbers := self._replies.get(old.reply_to)):
-            numbers.remove(old.n)
-            if not numbers:
+        if old.reply_to and (replies := self._replies.get(old.reply_to)):
+            replies.remove(old.n)
+            if not replies:
                 del self._replies[old.reply_to]
 
     def mark(self, message_id: str, **changes: Any) -> None:
@@ -133,13 +139,14 @@ class Transcript:
 
     def list(self, *, conversation: str = "", after: int = 0, limit: int = 0) -> list[Entry]:
         """Entries after number `after`, of one conversation or of all."""
+        numbers: Iterable[int] = reversed(
+            self._conversations.get(conversation, deque()) if conversation else self._entries
+        )
         found: list[Entry] = []
-        for n in reversed(self._entries):
+        for n in numbers:
             if n <= after:
                 break
-            entry = self._entries[n]
-            if not conversation or entry.conversation == conversation:
-                found.append(entry)
+            found.append(self._entries[n])
         found.reverse()
         return found[:limit] if limit else found
 

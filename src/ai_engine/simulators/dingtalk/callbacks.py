@@ -75,7 +75,7 @@ class Callbacks:
         if replay and (kept := self._signed.get(message_id)):
             await self._post(message_id, *kept)
             return
-        await self._deliver(message)
+        self._settle(message_id, await self._deliver(message))
 
     async def _serve(self, conversation: str) -> None:
         queue = self._queues[conversation]
@@ -109,15 +109,17 @@ class Callbacks:
             return
         if self._sim.faults.delay_seconds:
             await self._sim.clock.sleep(self._sim.faults.delay_seconds)
-        outcome = await self._deliver(message)
+        self._settle(message_id, await self._deliver(message))
+        for _ in range(self._sim.faults.duplicate):
+            await self._deliver(message)
+
+    def _settle(self, message_id: str, outcome: Outcome) -> None:
         self._sim.transcript.mark(
             message_id,
             status="delivered" if outcome.taken else "undelivered",
             detail=outcome.detail,
             via=outcome.via,
         )
-        for _ in range(self._sim.faults.duplicate):
-            await self._deliver(message)
 
     async def _deliver(self, message: Json) -> Outcome:
         sim = self._sim

@@ -1,5 +1,6 @@
 """DingTalk's server API: access tokens, proactive robot messages, files."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 USERS_MAX = 20
 MEDIA_KINDS = {"image": "picture", "voice": "audio", "file": "file", "video": "video"}
+MIME = re.compile(r"[a-z]+/[\w.+-]+")
 SEND_SCOPE = "qyapi_robot_sendmsg"
 
 
@@ -137,7 +139,7 @@ class OpenApi:
             return web.Response(status=404)
         return web.Response(
             body=file.content,
-            content_type=file.mime,
+            content_type=file.mime if MIME.fullmatch(file.mime) else "application/octet-stream",
             headers={"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"},
         )
 

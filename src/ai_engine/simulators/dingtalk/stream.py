@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from aiohttp import web
 
-from ai_engine.domain.errors import NotFound
+from ai_engine.domain.errors import Overloaded
 from ai_engine.domain.ids import new_id
 from ai_engine.domain.message import Json
 from ai_engine.simulators.base import Handler
@@ -167,10 +167,10 @@ class Gateway:
         """Push an organisation event; its id. Re-sent until acknowledged.
 
         Raises:
-            NotFound: no connection takes events and too many are waiting for one.
+            Overloaded: too many events wait for an acknowledgement.
         """
         if self._events_open >= EVENTS_MAX:
-            raise NotFound(f"{EVENTS_MAX} events wait for an acknowledgement already")
+            raise Overloaded(f"{EVENTS_MAX} events wait for an acknowledgement already")
         event_id = new_id("event")
         self._sim.own(self._deliver_event(event_id, event_type, data))
         return event_id
