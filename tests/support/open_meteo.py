@@ -30,9 +30,9 @@ class OpenMeteo:
         return list(self.simulator.requests)
 
     async def __aenter__(self) -> Self:
-        self._runner = web.AppRunner(self.simulator.app(), access_log=None)
+        self._runner = web.AppRunner(self.simulator.app(), access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.base_url = f"http://{host}:{port}"

@@ -14,7 +14,7 @@ from support.tool_context import tool_context
 
 
 @skill(
-    permission="skill:book.use", timeout_seconds=5, ask_first=True, title="Book", title_zh="预订"
+    permission="skill:book.use", timeout_seconds=5, ask_first=True, title="Book", title_zh="订房"
 )
 async def book(
     context: ToolContext,

@@ -238,10 +238,12 @@ async def serve(
     ready: asyncio.Event | None = None,
 ) -> None:
     """Serve until cancelled. `ready` is set once the port is open. Raises OSError."""
-    runner = web.AppRunner((simulator or OpenMeteoSimulator()).app(), access_log=None)
+    runner = web.AppRunner(
+        (simulator or OpenMeteoSimulator()).app(), access_log=None, shutdown_timeout=1
+    )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port, shutdown_timeout=1).start()
+        await web.TCPSite(runner, host, port).start()
         if ready is not None:
             ready.set()
         await asyncio.get_running_loop().create_future()

@@ -213,17 +213,20 @@ class CalendarSkill:
 def _rule_fault(rule: str, start: datetime) -> str:
     """Why the rule is refused: unknown, too frequent, or one that never happens."""
     from dateutil.rrule import rrulestr
+    from icalendar import vRecur
 
     parts = [part.partition("=")[0] for part in rule.split(";")]
     if set(parts) - _RULE_PARTS or len(set(parts)) < len(parts):
         return f"RRULE parts are {', '.join(sorted(_RULE_PARTS))}, each once."
     if not any(rule.startswith(f"FREQ={frequency}") for frequency in _FREQUENCIES):
         return f"FREQ is one of {', '.join(_FREQUENCIES)}."
-    naive = start.replace(tzinfo=None)
+    # dateutil seeks until the year 9999. The calendar repeats itself every 400 years, so beginning
+    # 7600 years later gives the same answer in a twentieth of the time.
+    later = start.replace(tzinfo=None, year=start.year + 7600)
+    endless = ";".join(p for p in rule.split(";") if not p.startswith(("UNTIL=", "COUNT=")))
     try:
-        bounded = ";".join(p for p in rule.split(";") if not p.startswith(("UNTIL=", "COUNT=")))
-        until = (naive + timedelta(days=3660)).strftime("%Y%m%dT%H%M%S")
-        first = next(iter(rrulestr(f"{bounded};UNTIL={until}", dtstart=naive)), None)
+        vRecur.from_ical(rule)
+        first = next(iter(rrulestr(endless, dtstart=later)), None)
     except ValueError as error:
         return str(error)[:200]
     return "" if first else "It never happens."

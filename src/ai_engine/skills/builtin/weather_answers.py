@@ -66,9 +66,7 @@ def answer(
         if first <= day <= last
     ]
     if not lines:
-        text = (
-            f"没有查到{place.name}这几天的预报。" if zh else f"No forecast for {place.name} then."
-        )
+        text = "没有查到这几天的预报。" if zh else "There is no forecast for these days."
         return ToolResult(text=text, error=True)
     if first <= today <= last and (now := _now_line(forecast.current, language)):
         lines.insert(0, now)
@@ -118,7 +116,9 @@ def _day_line(daily: Daily, at: int, today: date, language: str) -> str:
     wind = daily.wind_speed_10m_max[at]
     parts = [weather_name(daily.weather_code[at], language)]
     if low is not None and high is not None:
-        parts.append(f"{low:.0f} ~ {_degrees(high)}" if zh else f"{low:.0f} to {_degrees(high)}")
+        parts.append(
+            f"{round(low)} ~ {_degrees(high)}" if zh else f"{round(low)} to {_degrees(high)}"
+        )
     if chance is not None:
         parts.append(f"降水概率 {chance:.0f}%" if zh else f"{chance:.0f}% chance of rain")
     if rain:
@@ -130,7 +130,7 @@ def _day_line(daily: Daily, at: int, today: date, language: str) -> str:
 
 
 def _degrees(value: float) -> str:
-    return f"{value:.0f}°C"
+    return f"{round(value)}°C"
 
 
 def ask_city(language: str) -> str:
