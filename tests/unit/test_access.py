@@ -102,6 +102,7 @@ def test_a_code_opens_one_browser_session_once(access):
     assert session
     assert access.authenticate(cookie(session)) == ADMIN
     assert access.redeem(code) is None
+    assert len(code) == 22
 
 
 def test_a_code_opens_the_session_of_the_person_that_it_was_made_for(access):

@@ -19,6 +19,9 @@ from ai_engine.security.token_file import TOKEN_BYTES, read_or_create
 COOKIE = "ai_engine_session"
 """The browser session's cookie: HttpOnly, SameSite=Strict."""
 
+CODE_BYTES = 16
+"""Random bytes of a link's code: it lives for minutes and must fit on a line of a terminal."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
@@ -60,8 +63,9 @@ class Access:
         self._clock = clock
         self._limits = limits or AccessLimits()
         self._admin = _digest(read_or_create(data_dir / "admin.token"))
-        self._codes = _Proofs(self._limits.codes_max, self._limits.code_seconds, clock)
-        self._sessions = _Proofs(self._limits.sessions_max, self._limits.session_seconds, clock)
+        limits = self._limits
+        self._codes = _Proofs(limits.codes_max, limits.code_seconds, clock, CODE_BYTES)
+        self._sessions = _Proofs(limits.sessions_max, limits.session_seconds, clock, TOKEN_BYTES)
         self._failures = _Failures(self._limits, clock)
 
     @property
@@ -136,14 +140,15 @@ class Access:
 class _Proofs:
     """A bounded number of expiring random secrets, kept as hashes, oldest first."""
 
-    def __init__(self, size: int, seconds: float, clock: Clock) -> None:
+    def __init__(self, size: int, seconds: float, clock: Clock, secret_bytes: int) -> None:
+        self._secret_bytes = secret_bytes
         self._size = size
         self._seconds = seconds
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Identity]] = OrderedDict()
 
     def issue(self, identity: Identity) -> str:
-        secret = secrets.token_urlsafe(TOKEN_BYTES)
+        secret = secrets.token_urlsafe(self._secret_bytes)
         while len(self._known) >= self._size:
             self._known.popitem(last=False)
         self._known[_digest(secret)] = (self._clock.monotonic() + self._seconds, identity)

@@ -172,12 +172,12 @@ function fit() {
 }
 
 function suggest() {
-  const items = SUGGESTIONS.map((one) => {
+  const items = SUGGESTIONS[current()].map((one) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.type = "button";
     const words = Object.assign(document.createElement("strong"), { textContent: one.text });
-    const about = Object.assign(document.createElement("span"), { textContent: one[current()] });
+    const about = Object.assign(document.createElement("span"), { textContent: one.about });
     button.append(words, about);
     button.addEventListener("click", () => {
       say(one.text);

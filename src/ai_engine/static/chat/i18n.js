@@ -95,11 +95,19 @@ const WORDS = {
   },
 };
 
-export const SUGGESTIONS = [
-  { text: "@bot 明天有什么安排", zh: "查日程 · 由规则触发，不需要模型", en: "Calendar · by a rule, no model needed" },
-  { text: "北京天气怎么样", zh: "查天气", en: "Weather" },
-  { text: "Write one sentence about the sea.", zh: "和模型对话", en: "Chat with the model" },
-];
+/** Three things to try, each with what it shows. The first two need a rule, not a model. */
+export const SUGGESTIONS = {
+  zh: [
+    { text: "@bot 明天有什么安排", about: "查日程 · 由规则触发，不需要模型" },
+    { text: "北京天气怎么样", about: "查天气" },
+    { text: "Write one sentence about the sea.", about: "和模型对话" },
+  ],
+  en: [
+    { text: "What's on my calendar tomorrow?", about: "Calendar · by a rule, no model needed" },
+    { text: "Weather in Beijing", about: "Weather" },
+    { text: "Write one sentence about the sea.", about: "Chat with the model" },
+  ],
+};
 
 const KEY = "ai-engine-language";
 let language = localStorage.getItem(KEY) || (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
