@@ -5,14 +5,13 @@ import secrets
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
 def _base32(number: int, length: int) -> str:
-    digits = bytearray(length)
-    for at in range(length - 1, -1, -1):
-        digits[at] = ord(_ALPHABET[number & 31])
-        number >>= 5
-    return digits.decode("ascii")
+    """Two digits at a time: every message needs several ids. `length` is even."""
+    shifts = range(5 * length - 10, -1, -10)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in shifts])
 
 
 def new_id(prefix: str) -> str:

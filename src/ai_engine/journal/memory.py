@@ -10,6 +10,7 @@ from ai_engine.domain.reply import Reply
 from ai_engine.domain.session import HistoryEntry, Session, SessionEvent
 from ai_engine.journal import rules
 from ai_engine.journal.base import AuditEntry, DeadLetter, Limits, Stats, Suspended
+from ai_engine.journal.incarnations import close_session, is_expired
 from ai_engine.journal.rows import (
     DEAD,
     QUEUED,
@@ -203,14 +204,16 @@ class MemoryBook:
             kept = limits.dead_letter_seconds if row.state == DEAD else limits.handled_seconds
             if row.state > RUNNING and now - row.done_at > kept:
                 del self.inbound[seq]
+        dead = {row.seq for row in self.dead_rows.values() if row.kind == "delivery"}
         for seq, sent in list(self.outbox.items()):
-            if sent.state != WAITING and now - sent.done_at > limits.reply_seconds:
+            over = sent.state != WAITING and now - sent.done_at > limits.reply_seconds
+            if over and seq not in dead:
                 del self.outbox[seq]
 
     def _sweep_sessions(self) -> None:
         for key, row in list(self.sessions.items()):
-            if row.id is not None and rules.is_expired(self, row):
-                rules.close_session(self, row)
+            if row.id is not None and is_expired(self, row):
+                close_session(self, row)
             log = self.logs.get(key, [])
             kept = [e for e in log if self.now - e.at <= self.limits.event_log_seconds]
             if kept:
@@ -291,7 +294,7 @@ class MemoryJournal(ScheduledJournal[MemoryBook]):
     def _live(self, *, history: bool) -> Iterator[Session]:
         book = self._opened()
         for row in book.sessions.values():
-            if row.id is not None and not rules.is_expired(book, row):
+            if row.id is not None and not is_expired(book, row):
                 entries = book.history(row) if history else ()
                 yield row.value(self._limits.session_idle_seconds, book.now, entries)
 
@@ -327,10 +330,8 @@ class MemoryJournal(ScheduledJournal[MemoryBook]):
     async def replay(self, dead_letter_id: str) -> bool:
         self._round_trips += 1
         row = rules.replay(self._opened(), dead_letter_id)
-        if isinstance(row, Inbound):
+        if row is not None:
             self._take_in(row)
-        elif row is not None and self._owner:
-            self._requeue(row)
         return row is not None
 
     async def stats(self) -> Stats:
@@ -341,7 +342,7 @@ class MemoryJournal(ScheduledJournal[MemoryBook]):
             owner=self._owner,
             backlog=len(open_rows),
             oldest_seconds=book.now - oldest,
-            running=len(self._running),
+            running=len(self._queues.running),
             outbox=sum(row.state == WAITING for row in book.outbox.values()),
             dead_letters=len(book.dead_rows),
             sessions=sum(1 for _ in self._live(history=False)),

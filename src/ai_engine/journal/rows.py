@@ -127,6 +127,8 @@ class SessionRow:
     history_to: int = 0
     pending: int = 0
     """Messages queued or running."""
+    stored_id: str | None = None
+    """`id` as the store has it, so that an unchanged one is not written again."""
 
     def value(
         self, idle_seconds: float, now: float, history: tuple[HistoryEntry, ...] = ()
@@ -159,7 +161,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadRow:
-    """A dead letter; `seq` names its inbound or outbox row, which is kept as long."""
+    """A dead letter; `seq` names its inbound or outbox row, which is kept as long.
+
+    The fields are in the order of the store's columns.
+    """
 
     id: str
     kind: str

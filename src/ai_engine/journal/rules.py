@@ -14,6 +14,7 @@ from ai_engine.domain.reply import Reply, card_as_markdown
 from ai_engine.journal.base import AuditEntry, Outcome, Receipt, Suspended
 from ai_engine.journal.book import Book
 from ai_engine.journal.codec import to_builtins
+from ai_engine.journal.incarnations import close_session, log_event, open_session
 from ai_engine.journal.rows import (
     CANCELLED,
     DEAD,
@@ -49,45 +50,6 @@ def step(at: float, name: str, **more: Any) -> Json:
     return {"at": round(at, 4), "step": name, **more}
 
 
-def open_session(book: Book, key: str, message: InboundMessage) -> SessionRow:
-    """The key's session; a new incarnation when there is none or the former one has expired."""
-    row = book.session(key)
-    if row is None:
-        row = book.new_session(key)
-    elif row.id is not None and not is_expired(book, row):
-        return row
-    else:
-        close_session(book, row)
-    row.id = new_id("s")
-    row.channel = message.channel
-    row.user_id = message.sender.user_id
-    row.created_at = row.active_at = book.now
-    book.save_session(row)
-    return row
-
-
-def is_expired(book: Book, row: SessionRow) -> bool:
-    """Idle too long, with nothing queued, running or suspended."""
-    idle = book.now - row.active_at >= book.limits.session_idle_seconds
-    return idle and row.pending == 0 and not book.has_suspended(row.key)
-
-
-def close_session(book: Book, row: SessionRow) -> None:
-    """The end of an incarnation: context, history and suspended calls go."""
-    row.id = None
-    row.context = type(row.context)()
-    if row.history_to > row.history_from:
-        book.cut_history(row.key, row.history_to)
-    row.history_from = row.history_to
-    book.drop_suspended(row.key, None)
-    book.save_session(row)
-
-
-def _log(book: Book, row: SessionRow, kind: str, body: Json) -> None:
-    row.last_event += 1
-    book.add_event(row.key, row.last_event, kind, body)
-
-
 def accept(
     book: Book, row: Inbound, audit: Sequence[AuditEntry] = (), backlog_max: int | None = None
 ) -> Receipt:
@@ -108,7 +70,7 @@ def accept(
     if row.counted:
         session.pending += 1
     if message.kind is MessageKind.TEXT:
-        _log(book, session, "message", _message_body(row))
+        log_event(book, session, "message", _message_body(row))
     book.save_session(session)
     session_id = session.id or ""
     book.add_inbound(row, session_id, session.last_event)
@@ -172,7 +134,7 @@ def commit(
     """The whole outcome of a turn."""
     session = open_session(book, row.session_key, row.message)
     if outcome.end_session:
-        _log(book, session, "cleared", {"in_reply_to": row.message.message_id, "id": row.id})
+        log_event(book, session, "cleared", {"in_reply_to": row.message.message_id, "id": row.id})
         close_session(book, session)
     else:
         _remember(book, session, outcome)
@@ -183,7 +145,7 @@ def commit(
         book.add_suspended(session.key, suspended)
     outbox = [_queue_reply(book, session, row, reply) for reply in outcome.replies]
     if outcome.handled == "stopped":
-        _log(book, session, "stopped", {"in_reply_to": row.message.message_id, "id": row.id})
+        log_event(book, session, "stopped", {"in_reply_to": row.message.message_id, "id": row.id})
     outbox += [
         _queue_message(book, row, at, key, message)
         for at, (key, message) in enumerate(outcome.messages)
@@ -220,7 +182,7 @@ def _queue_reply(book: Book, session: SessionRow, row: Inbound, reply: Reply) ->
     }
     if reply.card is not None:
         body["card"] = to_builtins(reply.card)
-    _log(book, session, "reply", body)
+    log_event(book, session, "reply", body)
     message = row.message
     return _queue(book, row, session.key, message.channel, message.target, reply)
 

@@ -65,9 +65,10 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         self._reader: Reader
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="journal-read")
         self._housekeeper = Housekeeper()
+        self._open = False
 
     async def __aenter__(self) -> Self:
-        connection = await asyncio.to_thread(open_writer, self._path)
+        connection, self._reader = await asyncio.to_thread(self._open_file)
         self._writer = Writer(
             connection,
             self._path,
@@ -78,13 +79,18 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
             self._lost,
         )
         self._writer.start()
-        self._reader = Reader(open_reader(self._path), self._limits)
+        self._open = True
         return self
+
+    def _open_file(self) -> tuple[sqlite3.Connection, Reader]:
+        connection = open_writer(self._path)
+        return connection, Reader(open_reader(self._path), self._limits)
 
     async def __aexit__(self, *_: object) -> None:
         try:
             await self._stop()
         finally:
+            self._open = False
             self._writer.stop()
             await asyncio.to_thread(self._writer.join)
             await asyncio.to_thread(self._reading.shutdown)
@@ -102,6 +108,9 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         durable: bool,
         fenced: bool,
     ) -> None:
+        if not self._open:
+            failed(EngineError("the journal is closed", hint="nothing was changed"))
+            return
         self._writer.submit(
             Operation(run=run, done=done, failed=failed, durable=durable, fenced=fenced)
         )
@@ -165,16 +174,12 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
             await self._clock.sleep(POLL_SECONDS)
 
     def _foreign(self, found: Foreign) -> None:
-        if not self._owner:
-            return
-        for row in found.inbound:
+        for row in (*found.inbound, *found.outbox):
             self._take_in(row)
-        for row in found.outbox:
-            self._requeue(row)
 
     def _lost(self) -> None:
         log.warning("another process has taken the journal over; this one stands by")
-        self._forget()
+        self._disowned()
 
     def _unlock(self) -> None:
         if self._lock_fd is not None:
@@ -218,10 +223,8 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
 
     async def replay(self, dead_letter_id: str) -> bool:
         def replayed(row: Inbound | OutboxRow | None) -> None:
-            if isinstance(row, Inbound):
+            if row is not None:
                 self._take_in(row)
-            elif row is not None and self._owner:
-                self._requeue(row)
 
         run = partial(rules.replay, dead_letter_id=dead_letter_id)
         return await self._call(run, durable=True, done=replayed, fenced=False) is not None
@@ -237,12 +240,5 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         )
 
     async def _written(self) -> None:
-        """Until what was handed in before is written, the lazy part too."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(_: object) -> None:
-            if not written.done():
-                written.set_result(None)
-
-        self._writer.submit(Operation(run=lambda _: None, done=done, failed=done))
-        await written
+        """Until the soft and lazy operations that were handed in before are written."""
+        await self._call(_ignore, durable=False, fenced=False)

@@ -6,17 +6,18 @@ a hand-over of the interpreter's lock, which is what a busy loop makes expensive
 # ruff: noqa: S608 - only constants of this package are put into the SQL text; values are bound
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Final
 
 from ai_engine.domain.message import Json, Lane
 from ai_engine.domain.session import Context, HistoryEntry
 from ai_engine.journal import codec
+from ai_engine.journal import sqlite_statements as sql
 from ai_engine.journal.base import AuditEntry, Limits, Suspended
 from ai_engine.journal.rows import (
     DEAD,
     QUEUED,
-    RUNNING,
     WAITING,
     DeadRow,
     Inbound,
@@ -35,112 +36,49 @@ from ai_engine.journal.sqlite_rows import (
     session_of,
 )
 
-Row = tuple[Any, ...]
-CHUNKS: Final = (64, 16, 4, 1)
-"""Rows of one statement; few sizes, so that all statements stay prepared."""
-
-
-class _Insert:
-    """An INSERT of many rows, as one prepared statement for each size of `CHUNKS`."""
-
-    def __init__(self, table: str, columns: str, suffix: str = "") -> None:
-        count = columns.count(",") + 1
-        marks = f"({','.join('?' * count)})"
-        self.statements = {
-            size: f"INSERT INTO {table} ({columns}) VALUES {','.join([marks] * size)} {suffix}"
-            for size in CHUNKS
-        }
-
-    def write(self, connection: sqlite3.Connection, rows: list[Row]) -> None:
-        if len(rows) == 1:
-            connection.execute(self.statements[1], rows[0])
-            return
-        for size, part in _chunks(rows):
-            flat = [value for row in part for value in row]
-            connection.execute(self.statements[size], flat)
-
-
-class _Where:
-    """A statement on many rows by their number: `… IN (?, …)`."""
-
-    def __init__(self, statement: str) -> None:
-        self.statements = {size: statement.replace("#", ",".join("?" * size), 1) for size in CHUNKS}
-
-    def run(self, connection: sqlite3.Connection, numbers: list[int], *first: object) -> None:
-        for size, part in _chunks(numbers):
-            connection.execute(self.statements[size], [*first, *part])
-
-
-def _chunks(rows: list[Any]) -> Iterable[tuple[int, list[Any]]]:
-    at = 0
-    while at < len(rows):
-        size = next(size for size in CHUNKS if size <= len(rows) - at)
-        yield size, rows[at : at + size]
-        at += size
-
-
-_KNOWN = _Insert(
-    "known",
-    "message_id, channel, id, seq, at, session_id, event",
-    "ON CONFLICT (message_id, channel) DO UPDATE SET id=excluded.id, seq=excluded.seq,"
-    " at=excluded.at, session_id=excluded.session_id, event=excluded.event",
-)
-_INBOUND = _Insert(
-    "inbound",
-    "seq, id, session_key, control, state, due, counted, accepted_at, message",
-)
-_SESSION = _Insert(
-    "session",
-    SESSION_COLUMNS,
-    "ON CONFLICT (key) DO UPDATE SET id=excluded.id, channel=excluded.channel,"
-    " user_id=excluded.user_id, context=excluded.context, created_at=excluded.created_at,"
-    " active_at=excluded.active_at, last_event=excluded.last_event,"
-    " history_from=excluded.history_from, history_to=excluded.history_to,"
-    " pending=excluded.pending",
-)
-_EVENT = _Insert("event", "session_key, n, kind, at, body")
-_HISTORY = _Insert("history", "session_key, n, role, text, tokens")
-_OUTBOX = _Insert(
-    "outbox",
-    "seq, id, session_key, inbound_seq, inbound_id, channel, state, attempt, due,"
-    " committed_at, body",
-)
-_TRACE = _Insert("trace", "seq, at, steps")
-_AUDIT = _Insert("audit", "at, inbound_id, trace_id, entry")
-_DEAD = _Insert("dead", DEAD_COLUMNS)
-_RUN = _Where(f"UPDATE inbound SET state = {RUNNING}, counted = 1 WHERE state = 0 AND seq IN (#)")
-_END = _Where("UPDATE inbound SET state = ?, done_at = ?, checkpoint = NULL WHERE seq IN (#)")
-_SENT = _Where("UPDATE outbox SET state = ?, done_at = ? WHERE seq IN (#)")
-
 _ONE_KNOWN = "SELECT id, seq, at, session_id, event FROM known WHERE message_id = ? AND channel = ?"
 _ONE_SESSION = f"SELECT {SESSION_COLUMNS} FROM session WHERE key = ?"
 _ONE_HISTORY = "SELECT role, text, tokens FROM history WHERE session_key = ? AND n > ? ORDER BY n"
 _NO_CONTEXT = Context()
+SESSIONS_KEPT: Final = 1024
+"""Session rows kept over transactions; an idle session costs no memory for long."""
+
+
+class Seen:
+    """What the writing connection knows of the file as long as no other process writes: the
+    newest numbers of the two queues, and the sessions it met last."""
+
+    __slots__ = ("inbound", "outbox", "sessions")
+
+    def __init__(self) -> None:
+        self.inbound = 0
+        self.outbox = 0
+        self.sessions: dict[str, SessionRow | None] = {}
 
 
 class SqliteBook:
     """Implements `Book` inside one transaction. Used by the writer's thread only."""
 
     def __init__(
-        self, connection: sqlite3.Connection, limits: Limits, now: float, last: "LastNumbers"
+        self, connection: sqlite3.Connection, limits: Limits, now: float, seen: Seen
     ) -> None:
         self.now = now
         self.limits = limits
         self.db = connection
-        self._last = last
-        self._sessions: dict[str, SessionRow | None] = {}
+        self._seen = seen
+        self._sessions = seen.sessions
         self._dirty: dict[str, SessionRow] = {}
         self._new_known: dict[tuple[str, str], Known] = {}
-        self._inbound: list[Row] = []
+        self._inbound: list[sql.Row] = []
         self._run: list[int] = []
         self._ended: dict[int, list[int]] = {}
         self._gone: set[int] = set()
-        self._events: list[Row] = []
-        self._entries: list[Row] = []
-        self._outbox: list[Row] = []
+        self._events: list[sql.Row] = []
+        self._entries: list[sql.Row] = []
+        self._outbox: list[sql.Row] = []
         self._sent: dict[int, list[int]] = {}
-        self._steps: list[Row] = []
-        self._audit: list[Row] = []
+        self._steps: list[sql.Row] = []
+        self._audit: list[sql.Row] = []
 
     # Inbound.
 
@@ -159,8 +97,8 @@ class SqliteBook:
         return Known(id=id_, seq=seq, at=at, session_id=session_id, event=event)
 
     def add_inbound(self, row: Inbound, session_id: str, event: int) -> None:
-        self._last.inbound += 1
-        row.seq = self._last.inbound
+        self._seen.inbound += 1
+        row.seq = self._seen.inbound
         message = row.message
         self._new_known[message.message_id, message.channel] = Known(
             id=row.id, seq=row.seq, at=self.now, session_id=session_id, event=event
@@ -239,6 +177,15 @@ class SqliteBook:
     def save_session(self, row: SessionRow) -> None:
         self._dirty[row.key] = row
 
+    def forget_session(self, row: SessionRow) -> None:
+        """The row goes; event numbers of a later session of its key begin above it."""
+        self._dirty.pop(row.key, None)
+        self._sessions.pop(row.key, None)
+        self.db.execute("DELETE FROM session WHERE key = ?", (row.key,))
+        self.db.execute(
+            "UPDATE meta SET value = max(value, ?) WHERE key = 'event_base'", (row.last_event,)
+        )
+
     def history(self, row: SessionRow) -> tuple[HistoryEntry, ...]:
         if self._entries:
             self.flush()
@@ -300,8 +247,8 @@ class SqliteBook:
     # Outbox.
 
     def add_outbox(self, row: OutboxRow) -> None:
-        self._last.outbox += 1
-        row.seq = self._last.outbox
+        self._seen.outbox += 1
+        row.seq = self._seen.outbox
         body = codec.OutboxBody(
             inbound_message_id=row.inbound_message_id,
             target=row.target,
@@ -357,23 +304,7 @@ class SqliteBook:
             self._audit.append((self.now, row.id, row.message.trace_id, codec.encode(entry)))
 
     def add_dead(self, row: DeadRow) -> None:
-        _DEAD.write(
-            self.db,
-            [
-                (
-                    row.id,
-                    row.kind,
-                    row.seq,
-                    row.at,
-                    row.channel,
-                    row.session_key,
-                    row.message_id,
-                    row.error,
-                    row.attempts,
-                    row.text,
-                )
-            ],
-        )
+        sql.DEAD.write(self.db, [astuple(row)])
 
     def dead(self, id: str) -> DeadRow | None:  # noqa: A002 - the port's name
         found = self.db.execute(f"SELECT {DEAD_COLUMNS} FROM dead WHERE id = ?", (id,)).fetchone()
@@ -388,54 +319,55 @@ class SqliteBook:
         """Write what was collected."""
         self._flush_inbound()
         for insert, rows in (
-            (_EVENT, self._events),
-            (_HISTORY, self._entries),
-            (_OUTBOX, self._outbox),
-            (_TRACE, self._steps),
-            (_AUDIT, self._audit),
+            (sql.EVENT, self._events),
+            (sql.HISTORY, self._entries),
+            (sql.OUTBOX, self._outbox),
+            (sql.TRACE, self._steps),
+            (sql.AUDIT, self._audit),
         ):
             if rows:
                 insert.write(self.db, rows)
                 rows.clear()
         if self._sent:
             for state, numbers in self._sent.items():
-                _SENT.run(self.db, numbers, state, self.now)
+                sql.SENT.run(self.db, numbers, state, self.now)
             self._sent.clear()
         if self._dirty:
-            _SESSION.write(self.db, [_session_row(row) for row in self._dirty.values()])
-            self._dirty.clear()
+            self._flush_sessions()
+
+    def _flush_sessions(self) -> None:
+        same: list[sql.Row] = []
+        new: list[sql.Row] = []
+        for row in self._dirty.values():
+            (same if row.id == row.stored_id else new).append(_session_row(row))
+            row.stored_id = row.id
+        self._dirty.clear()
+        if same:
+            sql.SESSION.write(self.db, same)
+        if new:
+            sql.NEW_SESSION.write(self.db, new)
 
     def _flush_inbound(self) -> None:
         if self._inbound:
-            _INBOUND.write(self.db, self._inbound)
+            sql.INBOUND.write(self.db, self._inbound)
             self._inbound.clear()
         if self._new_known:
-            rows: list[Row] = [
+            rows: list[sql.Row] = [
                 (*pair, known.id, known.seq, known.at, known.session_id, known.event)
                 for pair, known in self._new_known.items()
             ]
-            _KNOWN.write(self.db, rows)
+            sql.KNOWN.write(self.db, rows)
             self._new_known.clear()
         if self._run:
-            _RUN.run(self.db, self._run)
+            sql.RUN.run(self.db, self._run)
             self._run.clear()
         if self._ended:
             for state, numbers in self._ended.items():
-                _END.run(self.db, numbers, state, self.now)
+                sql.END.run(self.db, numbers, state, self.now)
             self._ended.clear()
 
 
-class LastNumbers:
-    """The newest numbers of the two queues, as of this connection's last transaction."""
-
-    __slots__ = ("inbound", "outbox")
-
-    def __init__(self, inbound: int = 0, outbox: int = 0) -> None:
-        self.inbound = inbound
-        self.outbox = outbox
-
-
-def _session_row(row: SessionRow) -> Row:
+def _session_row(row: SessionRow) -> sql.Row:
     context = None if row.context == _NO_CONTEXT else codec.encode(row.context)
     return (
         row.key,
@@ -450,6 +382,3 @@ def _session_row(row: SessionRow) -> Row:
         row.history_to,
         row.pending,
     )
-
-
-Work = Callable[[SqliteBook], Any]

@@ -108,6 +108,7 @@ def session_of(row: Row) -> SessionRow:
         history_from=history_from,
         history_to=history_to,
         pending=pending,
+        stored_id=id_,
     )
 
 

@@ -56,7 +56,6 @@ CREATE TABLE IF NOT EXISTS known (
   PRIMARY KEY (message_id, channel)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS known_id ON known (id);
-CREATE INDEX IF NOT EXISTS known_at ON known (at);
 
 CREATE TABLE IF NOT EXISTS session (
   key TEXT PRIMARY KEY,

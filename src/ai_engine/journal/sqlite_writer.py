@@ -22,7 +22,7 @@ from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import EngineError, LostLease, Overloaded
 from ai_engine.journal.base import Limits
 from ai_engine.journal.rows import Inbound, OutboxRow, Recovered
-from ai_engine.journal.sqlite_book import LastNumbers, SqliteBook
+from ai_engine.journal.sqlite_book import SESSIONS_KEPT, Seen, SqliteBook
 from ai_engine.journal.sqlite_rows import INBOUND_COLUMNS, OUTBOX_COLUMNS, inbound_of, outbox_of
 
 log = logging.getLogger(__name__)
@@ -113,8 +113,9 @@ class Writer(threading.Thread):
         self._soft = False
         self._durable = False
         self._linger = Linger()
-        self._last = LastNumbers()
+        self._seen = Seen()
         self._seen_version = -1
+        self._level = ""
         self._epoch: int | None = None
         self._next_epoch: int | None = None
         self._ending = False
@@ -229,18 +230,22 @@ class Writer(threading.Thread):
     def _transaction(self, batch: list[Operation]) -> list[tuple[Callable[[Any], None], Any]]:
         durable = any(operation.durable for operation in batch)
         level = "FULL" if durable else "NORMAL"
-        self._db.executescript(f"PRAGMA synchronous={level};BEGIN IMMEDIATE")
+        if level != self._level:
+            self._db.execute(f"PRAGMA synchronous={level}")
+            self._level = level
+        self._db.execute("BEGIN IMMEDIATE")
         if durable:
             self._linger.synced(time.monotonic())
-        before = self._last.inbound, self._last.outbox
+        before = self._seen.inbound, self._seen.outbox
         try:
             told = self._catch_up()
-            book = SqliteBook(self._db, self._limits, self._clock.time(), self._last)
+            book = SqliteBook(self._db, self._limits, self._clock.time(), self._seen)
             results = told + [self._run(operation, book) for operation in batch]
             book.flush()
             self._db.execute("COMMIT")
         except BaseException:
-            self._last.inbound, self._last.outbox = before
+            self._seen.inbound, self._seen.outbox = before
+            self._seen.sessions.clear()
             self._next_epoch = None
             self._seen_version = -1  # look again: what was caught up was not told
             if self._db.in_transaction:
@@ -248,6 +253,8 @@ class Writer(threading.Thread):
             raise
         if durable:
             self.syncs += 1
+        if len(self._seen.sessions) > SESSIONS_KEPT:
+            self._seen.sessions.clear()
         if self._next_epoch is not None:
             self._epoch, self._next_epoch = self._next_epoch, None
         return results
@@ -309,19 +316,20 @@ class Writer(threading.Thread):
                 if foreign.inbound or foreign.outbox:
                     told.append((self._on_foreign, foreign))
         numbers = dict(self._db.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
-        self._last.inbound = numbers.get("inbound", 0)
-        self._last.outbox = numbers.get("outbox", 0)
+        self._seen.inbound = numbers.get("inbound", 0)
+        self._seen.outbox = numbers.get("outbox", 0)
+        self._seen.sessions.clear()
         self._seen_version = version
         return told
 
     def _foreign(self) -> Foreign:
         inbound = self._db.execute(
             f"SELECT {INBOUND_COLUMNS} FROM inbound WHERE seq > ? AND state = 0 ORDER BY seq",
-            (self._last.inbound,),
+            (self._seen.inbound,),
         ).fetchall()
         outbox = self._db.execute(
             f"SELECT {OUTBOX_COLUMNS} FROM outbox WHERE seq > ? AND state = 0 ORDER BY seq",
-            (self._last.outbox,),
+            (self._seen.outbox,),
         ).fetchall()
         return Foreign(
             inbound=tuple(inbound_of(row) for row in inbound),
@@ -359,4 +367,7 @@ class Writer(threading.Thread):
 def _call_all(results: Sequence[tuple[Callable[[Any], None], Any]]) -> None:
     """On the loop: tell every caller, in the order of the operations."""
     for tell, value in results:
-        tell(value)
+        try:
+            tell(value)
+        except Exception:  # the others must be told all the same
+            log.exception("a result of the journal could not be taken in")
