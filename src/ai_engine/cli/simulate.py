@@ -13,6 +13,24 @@ import uvloop
 
 from ai_engine.simulators.dingtalk import DingTalkSimulator
 
+AppId = Annotated[str, typer.Option(help="The app's client id, also its robot code.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")]
+Secret = Annotated[str, typer.Option(help="The app's secret. It is a simulated one: choose any.")]
+SecretEnv = Annotated[str, typer.Option(help="Environment variable that holds the secret.")]
+SecretFile = Annotated[Path | None, typer.Option(help="File that holds the secret.")]
+EngineUrl = Annotated[
+    str, typer.Option(help="The engine's base URL; without it only Stream mode works.")
+]
+Channel = Annotated[str, typer.Option(help="The channel's name in the engine's configuration.")]
+Host = Annotated[
+    str, typer.Option(help="Address to listen on. Nothing here is protected: keep loopback.")
+]
+PublicUrl = Annotated[
+    str, typer.Option(help="Base URL that others are told, where it is not http://HOST:PORT.")
+]
+RobotName = Annotated[str, typer.Option(help="What people @ in groups.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")]
+
 app = typer.Typer(
     help="Run a simulated chat platform: its API, its people, and a chat page.",
     no_args_is_help=True,
@@ -27,33 +45,17 @@ def simulate() -> None:
 @app.command()
 def dingtalk(
     *,
-    app_id: Annotated[str, typer.Option(help="The app's client id, also its robot code.")],
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")
-    ] = 8090,
-    app_secret: Annotated[
-        str, typer.Option(help="The app's secret. It is a simulated one: choose any.")
-    ] = "",
-    app_secret_env: Annotated[
-        str, typer.Option(help="Environment variable that holds the secret.")
-    ] = "",
-    app_secret_file: Annotated[
-        Path | None, typer.Option(help="File that holds the secret.")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help="The engine's base URL; without it only Stream mode works.")
-    ] = "",
-    channel: Annotated[
-        str, typer.Option(help="The channel's name in the engine's configuration.")
-    ] = "dingtalk",
-    host: Annotated[
-        str, typer.Option(help="Address to listen on. Nothing here is protected: keep loopback.")
-    ] = "127.0.0.1",
-    public_url: Annotated[
-        str, typer.Option(help="Base URL that others are told, where it is not http://HOST:PORT.")
-    ] = "",
-    robot_name: Annotated[str, typer.Option(help="What people @ in groups.")] = "AI助手",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+    app_id: AppId,
+    port: Port = 8090,
+    app_secret: Secret = "",
+    app_secret_env: SecretEnv = "",
+    app_secret_file: SecretFile = None,
+    engine: EngineUrl = "",
+    channel: Channel = "dingtalk",
+    host: Host = "127.0.0.1",
+    public_url: PublicUrl = "",
+    robot_name: RobotName = "AI助手",
+    as_json: AsJson = False,
 ) -> None:
     """Simulate DingTalk: robot callbacks, Stream mode, replies, tokens, proactive messages."""
     secret = _secret(app_secret, app_secret_env, app_secret_file)

@@ -2,6 +2,7 @@
 
 import hmac
 import random
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +27,7 @@ from ai_engine.simulators.dingtalk.stream import Gateway, StreamTimes
 from ai_engine.simulators.dingtalk.tokens import ReplySessions, Tokens
 from ai_engine.simulators.dingtalk.webhooks import Webhooks
 from ai_engine.simulators.files import SharedFile
+from ai_engine.simulators.people import Conversation, Person
 from ai_engine.simulators.transcript import BOT, Entry
 
 PRODUCED_BY_HEADER = "X-AI-Engine-Produced-By"
@@ -146,17 +148,13 @@ class DingTalkSimulator(Simulator):
             raise Malformed("a message needs a user, and a text or a file")
         self.callbacks.check_room()
         group = chat == "group"
-        seen = not group or at is not False or f"@{self.robot.name}" in text
         person = self.directory.person(user, name)
-        where = (
-            self.directory.group(conversation)
-            if group
-            else self.directory.private(user, conversation)
-        )
-        message_id = f"msg{new_id('dt')}"
+        private = partial(self.directory.private, user)
+        where = (self.directory.group if group else private)(conversation)
         code = self.shelf.put(file, "dl") if file else ""
-        self.transcript.add(
-            id=message_id,
+        seen = not group or at is not False or f"@{self.robot.name}" in text
+        entry = self.transcript.add(
+            id=f"msg{new_id('dt')}",
             conversation=where.id,
             chat=chat,
             sender=user,
@@ -169,29 +167,28 @@ class DingTalkSimulator(Simulator):
             url=f"/files/{code}" if code else "",
         )
         if seen:
-            content = (
-                _file_content(file, code)
-                if file
-                else text_content(text, group=group, robot_name=self.robot.name)
-            )
-            session, expires_at = self._session(message_id, where.id)
-            self.callbacks.put(
-                robot_message(
-                    message_id=message_id,
-                    robot=self.robot,
-                    person=person,
-                    conversation=where,
-                    created_ms=int(self.clock.time() * 1000),
-                    webhook=f"{self.url}/robot/sendBySession?session={session}",
-                    webhook_expires_ms=int(expires_at * 1000),
-                    content=content,
-                )
-            )
-        return message_id
+            words = text_content(text, group=group, robot_name=self.robot.name)
+            content = _file_content(file, code) if file else words
+            self._call_back(entry.id, person, where, content)
+        return entry.id
 
-    def _session(self, message_id: str, conversation: str) -> tuple[str, float]:
+    def _call_back(
+        self, message_id: str, person: Person, where: Conversation, content: Json
+    ) -> None:
         expires_at = self.clock.time() + self.faults.session_webhook_seconds
-        return self.sessions.issue(message_id, conversation, expires_at), expires_at
+        session = self.sessions.issue(message_id, where.id, expires_at)
+        self.callbacks.put(
+            robot_message(
+                message_id=message_id,
+                robot=self.robot,
+                person=person,
+                conversation=where,
+                created_ms=int(self.clock.time() * 1000),
+                webhook=f"{self.url}/robot/sendBySession?session={session}",
+                webhook_expires_ms=int(expires_at * 1000),
+                content=content,
+            )
+        )
 
     async def resend(self, message_id: str, *, replay: bool = False) -> None:
         await self.callbacks.resend(message_id, replay=replay)
