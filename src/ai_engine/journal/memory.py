@@ -5,11 +5,20 @@ from dataclasses import replace
 from typing import Self, TypeVar
 
 from ai_engine.domain.clock import Clock, SystemClock
-from ai_engine.domain.message import Json
+from ai_engine.domain.message import InboundMessage, Json, Lane
 from ai_engine.domain.reply import Reply
 from ai_engine.domain.session import HistoryEntry, Session, SessionEvent
-from ai_engine.journal import rules
-from ai_engine.journal.base import AuditEntry, DeadLetter, Limits, Stats, Suspended
+from ai_engine.journal import codec, rules
+from ai_engine.journal.base import (
+    AuditEntry,
+    DeadLetter,
+    Limits,
+    Outcome,
+    Receipt,
+    Stats,
+    Suspended,
+    Turn,
+)
 from ai_engine.journal.incarnations import close_session, is_expired
 from ai_engine.journal.rows import (
     DEAD,
@@ -245,6 +254,30 @@ class MemoryJournal(ScheduledJournal[MemoryBook]):
 
     async def __aexit__(self, *_: object) -> None:
         await self._stop()
+
+    # As strict as an engine with a disk: what cannot be stored is refused, not kept.
+
+    async def accept(
+        self,
+        message: InboundMessage,
+        session_key: str,
+        *,
+        lane: Lane = Lane.MAILBOX,
+        not_before: float | None = None,
+        audit: Sequence[AuditEntry] = (),
+    ) -> Receipt:
+        codec.encode((message, audit))
+        return await super().accept(
+            message, session_key, lane=lane, not_before=not_before, audit=audit
+        )
+
+    async def checkpoint(self, turn: Turn, state: Json) -> None:
+        codec.encode(state)
+        await super().checkpoint(turn, state)
+
+    async def commit(self, turn: Turn, outcome: Outcome) -> int:
+        codec.encode(outcome)
+        return await super().commit(turn, outcome)
 
     def _post(
         self,
