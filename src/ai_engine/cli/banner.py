@@ -23,8 +23,6 @@ def show_banner(engine: "Engine", url: str, link: str) -> None:
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     facts.add_row("address", url)
-    facts.add_row("web chat", Text(link, "link"))
-    facts.add_row("", Text("opens once, for 10 minutes", "dim"))
     facts.add_row("data", str(engine.data.resolve()))
     facts.add_row("channels", _channels(engine, url))
     names = engine.plan.assistant.names
@@ -33,9 +31,15 @@ def show_banner(engine: "Engine", url: str, link: str) -> None:
     facts.add_row("rules", str(len(config.rules())))
     facts.add_row("roles", "whoever arrives through a channel may chat and use the skills above")
     title = Text.assemble((" ai-engine ", "bold"), (f"{__version__} ", "dim"))
-    Console(highlight=False).print(
-        Panel(Group(facts, *_missing(engine)), title=title, title_align="left", padding=(1, 2))
-    )
+    out = Console(highlight=False)
+    parts = Group(facts, *_missing(engine))
+    out.print(Panel(parts, title=title, title_align="left", padding=(1, 2)))
+    _print_link(out, "web chat (opens once, for 10 minutes)", link)
+
+
+def _print_link(out: Console, title: str, link: str) -> None:
+    """On a line of its own, never broken: a link that a frame breaks cannot be copied."""
+    out.print(Text.assemble((f"   {title}\n", "dim"), f"   {link}"), soft_wrap=True)
 
 
 def _channels(engine: "Engine", url: str) -> Text:
@@ -76,7 +80,6 @@ def show_demo(engine: "Engine", *, url: str, page: str, link: str, data: Path) -
     where.add_column(style="dim", no_wrap=True)
     where.add_column(overflow="fold")
     where.add_row("the chat, as on DingTalk · 模拟的钉钉", Text(page, "bold underline"))
-    where.add_row("the web chat · 网页聊天", Text(link))
     where.add_row("the engine · 引擎", url)
     where.add_row("model · 模型", _model(engine))
     where.add_row("everything is in · 数据目录", str(data))
@@ -88,7 +91,9 @@ def show_demo(engine: "Engine", *, url: str, page: str, link: str, data: Path) -
     tries.add_row("Tell me a joke.", "the local model answers, in English · 本地模型只会英文")
     title = Text.assemble((" ai-engine demo ", "bold"), (f"{__version__} ", "dim"))
     parts = Group(where, Text("\nTry · 试试看", "bold cyan"), tries, Text("\n" + _STOP, "dim"))
-    Console(highlight=False).print(Panel(parts, title=title, title_align="left", padding=(1, 2)))
+    out = Console(highlight=False)
+    out.print(Panel(parts, title=title, title_align="left", padding=(1, 2)))
+    _print_link(out, "the web chat, opens once · 网页聊天,链接只能打开一次", link)
 
 
 _STOP = (

@@ -89,6 +89,7 @@ async def _demo(
 
     parts = _parts(data, port, simulator_port, local=local, logs=logs)
     async with parts as (engine, url, page), announced(data, url):
+        signalled = until_signal()
         link = chat_link(engine, url)
         if as_json:
             tell(event="ready", url=url, pid=os.getpid(), chat=link, page=page)
@@ -96,7 +97,7 @@ async def _demo(
             from ai_engine.cli.banner import show_demo
 
             show_demo(engine, url=url, page=page, link=link, data=data)
-        await until_signal()
+        await signalled
 
 
 @asynccontextmanager

@@ -47,12 +47,13 @@ async def _serve(options: "Options", listener: "Listener", *, as_json: bool) -> 
     from ai_engine.cli.server import announced, serving, until_signal
 
     async with serving(options, listener) as (engine, url), announced(options.data, url):
+        signalled = until_signal()
         link = chat_link(engine, url)
         if as_json:
             tell(event="ready", url=url, pid=os.getpid(), chat=link)
         else:
             show_banner(engine, url, link)
-        name = await until_signal()
+        name = await signalled
         if as_json:
             tell(event="stopping", signal=name)
 

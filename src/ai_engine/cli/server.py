@@ -145,8 +145,11 @@ def _first(group: BaseExceptionGroup[EngineError]) -> EngineError:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-async def until_signal() -> str:
-    """The name of the first SIGTERM or SIGINT; a second one ends the process at once."""
+def until_signal() -> asyncio.Future[str]:
+    """The name of the first SIGTERM or SIGINT from now on; a second one ends the process at once.
+
+    Ask before telling anyone that the engine is ready: from then on a signal may come.
+    """
     loop = asyncio.get_running_loop()
     got: asyncio.Future[str] = loop.create_future()
 
@@ -158,7 +161,7 @@ async def until_signal() -> str:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    return await got
+    return got
 
 
 @contextlib.asynccontextmanager
