@@ -49,6 +49,8 @@ from ai_engine.skills.registry import build_builtin
 
 log = logging.getLogger(__name__)
 
+CONNECTION_SECONDS_MAX: Final = 10.0
+"""How long a long connection may take to end."""
 WEBCHAT: Final = "webchat"
 """Always there, unless the configuration turns it off."""
 
@@ -203,7 +205,10 @@ class Engine:
 
     def readiness(self) -> Json:
         """The content of `/readyz`."""
-        return self.health.readiness().as_json()
+        state = self.health.readiness().as_json()
+        if self.live.last_error:
+            state["configuration"] = f"not in force: {self.live.last_error}"
+        return state
 
     def message_endpoint(self) -> MessageEndpoint:
         return MessageEndpoint(
@@ -241,6 +246,7 @@ class Engine:
     async def drain(self) -> None:
         """No new messages; what runs may finish in time, the rest goes back to the journal."""
         self.health.drain()
+        await self._stop_connections()
         await self.journal.drain()
         road, self._road = self._road, []
         if not road:
@@ -250,11 +256,18 @@ class Engine:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
 
-    async def disconnect(self) -> None:
-        """End the long connections and close the channels."""
-        for task in self._connections.values():
-            task.cancel()
+    async def _stop_connections(self) -> None:
+        """Long connections end first, while what they have in hand can still be accepted."""
+        tasks = list(self._connections.values())
         self._connections.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CONNECTION_SECONDS_MAX)
+
+    async def disconnect(self) -> None:
+        """Close the channels and the assistant."""
+        await self._stop_connections()
         if self._plan is not None:
             for channel in self._plan.channels.values():
                 await channel.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -107,7 +107,9 @@ class MessageEndpoint:
             body=body,
             remote=client[0] if client else "",
         )
-        return await channel.webhook(request, self._accept)
+        answer = channel.webhook(request, self._accept)
+        # A query may ask to wait for the reply; a client that left must not be waited for.
+        return await (_while_connected(answer, receive) if request.query else answer)
 
     def _refused(self, name: str, scope: Scope, error: Refused) -> WebhookResponse:
         client = scope.get("client")
@@ -124,6 +126,28 @@ class MessageEndpoint:
                 },
             )
         return refusal(error)
+
+
+async def _while_connected(
+    answer: Coroutine[Any, Any, WebhookResponse], receive: Receive
+) -> WebhookResponse:
+    """The answer; cancelled, with Disconnected raised, when the client goes away first."""
+    working = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_left(receive))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise Disconnected
+    finally:
+        leaving.cancel()
+        working.cancel()
+        await asyncio.wait({working, leaving})
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _query(raw: bytes) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ class Capabilities:
     cards: bool = False
     streaming: bool = False
     stream_by_key: bool = True
-    """`open_stream` finds the same stream again by its key alone, so its handle need not be kept."""
+    """`open_stream` finds the same stream again by its key alone: no need to keep its handle."""
     stream_interval_ms: int = 0
     """The least time between two updates of one stream."""
     idempotent: bool = False

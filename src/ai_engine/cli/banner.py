@@ -49,7 +49,7 @@ def _channels(engine: "Engine", url: str) -> Text:
         line = Text.assemble(("● ", _DOTS.get(status.state, "red")), (name, "bold"))
         line.append(f"  {channel.type}, {status.state}", "dim")
         settings = engine.config.channels.get(name)
-        if settings and settings.mode == "webhook" and status.state != "plugin_missing":
+        if settings and settings.mode == "webhook" and channel.type in ("dingtalk", "webhook"):
             line.append(f"  {url}/api/message/{name}")
         if status.detail:
             line.append(f"\n  {status.detail}", "yellow")

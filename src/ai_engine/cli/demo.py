@@ -105,7 +105,7 @@ async def _parts(
     data: Path, port: int, simulator_port: int, *, local: bool, logs: "Logs"
 ) -> AsyncGenerator[tuple["Engine", str, str]]:
     """(engine, its URL, the chat page) while everything runs."""
-    from ai_engine.assistant.local import models_dir
+    from ai_engine.assistant.local import MODELS, models_dir
     from ai_engine.assistant.local_process import LocalModelProcess
     from ai_engine.cli.demo_data import secret, write_config
     from ai_engine.cli.server import Listener, serving
@@ -121,11 +121,17 @@ async def _parts(
         await stack.enter_async_context(simulator)
         weather = await stack.enter_async_context(OpenMeteoSimulator())
         model: dict[str, Any] | None = None
+        prompt = MODELS[MODEL].system_prompt
         if local:
             process = LocalModelProcess(models_dir(data), MODEL)
             model = (await stack.enter_async_context(process)).settings
         path = write_config(
-            data, app_id=APP_ID, platform=simulator.url, weather=weather.base_url, model=model
+            data,
+            app_id=APP_ID,
+            platform=simulator.url,
+            weather=weather.base_url,
+            model=model,
+            prompt=prompt,
         )
         options = Options(live=live_config(path), data=data, logs=logs)
         listener = Listener(host="127.0.0.1", port=port)

@@ -53,7 +53,13 @@ def secret(data: Path) -> str:
 
 
 def write_config(
-    data: Path, *, app_id: str, platform: str, weather: str, model: dict[str, Any] | None
+    data: Path,
+    *,
+    app_id: str,
+    platform: str,
+    weather: str,
+    model: dict[str, Any] | None,
+    prompt: str,
 ) -> Path:
     """`ai-engine.json` of the demo, written anew at each start since ports may differ."""
     config: dict[str, Any] = {
@@ -70,7 +76,10 @@ def write_config(
     chosen = _real_model() or model
     if chosen is not None:
         config["models"] = {"main": chosen}
-        config["assistant"] = {"model": "main"}
+        config["assistant"] = {
+            "model": "main",
+            **({} if _real_model() else {"system_prompt": prompt}),
+        }
     path = data / "ai-engine.json"
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -98,16 +98,26 @@ async def serving(options: Options, listener: Listener) -> AsyncGenerator[tuple[
             config = _uvicorn_config(engine, listener, settings)
             server = _Server(config)
             port = sock.getsockname()[1]
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(server.serve(sockets=[sock]))
-                await server.up.wait()
+            # Not in a task group: whatever ends the block, the server closes its connections.
+            running = asyncio.create_task(server.serve(sockets=[sock]))
+            try:
+                await _started(server, running)
                 scheme = "https" if settings.tls_cert else "http"
                 shown = f"[{listener.host}]" if ":" in listener.host else listener.host
-                try:
-                    yield engine, f"{scheme}://{shown}:{port}"
-                finally:
-                    await engine.drain()
-                    server.should_exit = True
+                yield engine, f"{scheme}://{shown}:{port}"
+            finally:
+                await engine.drain()
+                server.should_exit = True
+                await running
+
+
+async def _started(server: _Server, running: asyncio.Task[None]) -> None:
+    up = asyncio.create_task(server.up.wait())
+    await asyncio.wait({up, running}, return_when=asyncio.FIRST_COMPLETED)
+    if not up.done():
+        up.cancel()
+        await running
+        raise EngineError("the HTTP server ended while it started")
 
 
 def _uvicorn_config(engine: Engine, listener: Listener, settings: ServerConfig) -> uvicorn.Config:

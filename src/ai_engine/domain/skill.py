@@ -67,8 +67,14 @@ class Tool:
 
 
 def spoken_language(text: str, default: str = "en") -> str:
-    """`zh` when the text holds a Han character, else `default` (`en`)."""
+    """`zh` when the text holds a Han character, `en` when it holds a Latin letter.
+
+    Else, and for a bare command such as `/help`, `default`.
+    """
+    latin = False
     for char in text:
         if "\u4e00" <= char <= "\u9fff" or "\u3400" <= char <= "\u4dbf":
             return "zh"
-    return default
+        latin = latin or "a" <= char <= "z" or "A" <= char <= "Z"
+    bare_command = text.startswith("/") and " " not in text.strip()
+    return "en" if latin and not bare_command else default

@@ -5,55 +5,37 @@ from typing import Final
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
     # code: (zh, en)
     "help.head": (
-        "我是这里的 AI 助手。直接提问即可,也可以使用:",
+        "我是这里的 AI 助手。直接提问即可，也可以使用：",
         "I am the assistant here. Just ask, or use:",
     ),
     "help.commands": (
-        "- `/new` 开始新会话(忘掉之前的内容)\n- `/stop` 停止正在生成的回答\n- `/help` 显示本帮助",
+        "- `/new` 开始新会话（忘掉之前的内容）\n- `/stop` 停止正在生成的回答\n- `/help` 显示本帮助",
         "- `/new` start afresh (forgets what was said)\n- `/stop` stop the answer in progress\n"
         "- `/help` show this help",
     ),
-    "help.skills": ("我会的技能:", "Skills that I have:"),
+    "help.skills": ("我会的技能：", "Skills that I have:"),
     "new.done": (
-        "好的,已开始新会话,之前的内容我不再记得。",
+        "好的，已开始新会话，之前的内容我不再记得。",
         "Done. This is a new session; what was said before is forgotten.",
     ),
-    "stop.done": ("(已停止)", "(stopped)"),
+    "stop.done": ("（已停止）", "(stopped)"),
     "stop.nothing": ("现在没有正在生成的回答。", "There is nothing to stop right now."),
     "stop.queued": ("已停止。", "Stopped."),
-    "model.none": (
-        "还没有配置语言模型,所以我暂时不能自由对话。",
-        "No language model is set up yet, so I cannot chat freely.",
-    ),
-    "model.unreachable": (
-        "语言模型暂时无法使用,请稍后再试。",
-        "The language model cannot be reached right now. Please try again in a little while.",
-    ),
-    "model.language": (
-        "目前接入的模型不支持这种语言。\nThe connected model does not speak this language.",
-        "The connected model does not speak this language.\n目前接入的模型不支持这种语言。",
-    ),
-    "model.refused": (
-        "语言模型拒绝了这个请求,请换一种说法,或请管理员查看日志。",
-        "The language model refused this request. Please put it differently, "
-        "or ask the administrator to look at the log.",
-    ),
-    "model.still": ("仍然可用:", "What does work:"),
     "turn.failed": (
-        "抱歉,处理这条消息时出错了。编号 {id},管理员可以据此查询。",
+        "抱歉，处理这条消息时出错了。编号 {id}，管理员可以据此查询。",
         "Sorry, something went wrong with this message. Its number is {id}; "
         "the administrator can look it up.",
     ),
     "turn.denied": (
-        "您没有这个操作的权限({action})。请联系管理员。",
+        "您没有这个操作的权限（{action}）。请联系管理员。",
         "You are not allowed to do this ({action}). Please ask the administrator.",
     ),
     "turn.unsupported": (
-        "我还不能读取这种消息({kind}),请用文字告诉我。",
+        "我还不能读取这种消息（{kind}），请用文字告诉我。",
         "I cannot read this kind of message yet ({kind}). Please write it as text.",
     ),
     "skill.unknown": (
-        "规则指向的技能 “{skill}” 不存在或未启用,请联系管理员。",
+        "规则指向的技能 “{skill}” 不存在或未启用，请联系管理员。",
         "The rule names a skill {skill!r} that does not exist or is off. "
         "Please tell the administrator.",
     ),
@@ -62,22 +44,22 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "{skill} did not finish within {seconds:g} seconds.",
     ),
     "skill.crashed": (
-        "{skill} 出错了,未能完成。",
+        "{skill} 出错了，未能完成。",
         "{skill} failed and did not finish.",
     ),
     "skill.unknown_outcome": (
-        "{skill} 在执行中被中断,结果未知;请先确认再重试。",
+        "{skill} 在执行中被中断，结果未知；请先确认再重试。",
         "{skill} was interrupted while it ran and its outcome is unknown; "
         "please check before trying again.",
     ),
     "ask.question": (
-        "需要您的同意:执行 **{title}**?\n\n{arguments}\n\n回复 `/yes` 同意,`/no` 拒绝。",
+        "需要您的同意：执行 **{title}**？\n\n{arguments}\n\n回复 `/yes` 同意，`/no` 拒绝。",
         "May I run **{title}**?\n\n{arguments}\n\nReply `/yes` to allow or `/no` to refuse.",
     ),
     "ask.nothing": ("没有等待您确认的操作。", "Nothing is waiting for your answer."),
-    "ask.denied": ("好的,未执行。", "All right, it was not done."),
+    "ask.denied": ("好的，未执行。", "All right, it was not done."),
     "ask.expired": (
-        "等待确认已超时,未执行 {title}。",
+        "等待确认已超时，未执行 {title}。",
         "Nobody answered in time; {title} was not done.",
     ),
     "ask.other": (

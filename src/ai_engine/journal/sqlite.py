@@ -109,7 +109,7 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         fenced: bool,
     ) -> None:
         if not self._open:
-            failed(EngineError("the journal is closed", hint="nothing was changed"))
+            failed(_closed())
             return
         self._writer.submit(
             Operation(run=run, done=done, failed=failed, durable=durable, fenced=fenced)
@@ -190,6 +190,8 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
 
     async def _read(self, query: Callable[..., R], *arguments: Any) -> R:
         loop = asyncio.get_running_loop()
+        if not self._open:
+            raise _closed()
         try:
             return await loop.run_in_executor(self._reading, partial(query, *arguments))
         except sqlite3.Error as error:
@@ -240,5 +242,11 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         )
 
     async def _written(self) -> None:
-        """Until the soft and lazy operations that were handed in before are written."""
-        await self._call(_ignore, durable=False, fenced=False)
+        """Until the soft and lazy operations that were handed in before are written; reading goes
+        on with what is there when the disk refuses."""
+        with contextlib.suppress(EngineError):
+            await self._call(_ignore, durable=False, fenced=False)
+
+
+def _closed() -> EngineError:
+    return EngineError("the journal is closed", hint="nothing was changed")

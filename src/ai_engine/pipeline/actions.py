@@ -89,7 +89,7 @@ async def ask_assistant(work: Work, text: str) -> Outcome:
 
 def _today(work: Work) -> str:
     zone = ZoneInfo(work.plan.config.skills.timezone)
-    return datetime.fromtimestamp(work.clock.time(), zone).strftime("%Y-%m-%d %A %H:%M %Z")
+    return datetime.fromtimestamp(work.clock.time(), zone).strftime("%Y-%m-%d %A (%Z)")
 
 
 async def run_assistant(work: Work, state: AssistantState) -> Outcome:
@@ -101,10 +101,10 @@ async def run_assistant(work: Work, state: AssistantState) -> Outcome:
         return no_model(work, error)
     if isinstance(result, MustAsk):
         return asking.ask(work, result)
-    return _answered(work, result)
+    return _answered(work, state, result)
 
 
-def _answered(work: Work, result: Answered) -> Outcome:
+def _answered(work: Work, state: AssistantState, result: Answered) -> Outcome:
     usage = result.usage
     work.step(
         "model",
@@ -121,7 +121,9 @@ def _answered(work: Work, result: Answered) -> Outcome:
         prompt_tokens=usage.prompt,
         completion_tokens=usage.completion,
     )
-    return work.outcome(result.text, f"model:{result.model}", remember=True)
+    cards = [found.card for found in state.results.values() if found.card is not None]
+    card = cards[-1] if cards else None
+    return work.outcome(result.text, f"model:{result.model}", card=card, remember=True)
 
 
 def no_model(work: Work, error: ModelFailed) -> Outcome:

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
-
 from ai_engine.assistant.base import AssistantState, MustAsk
+from ai_engine.assistant.state import dump_state, load_state
 from ai_engine.domain.message import Json, MessageKind
 from ai_engine.domain.skill import ToolContext
 from ai_engine.journal.base import Outcome, Suspended
@@ -37,7 +36,7 @@ def ask(work: Work, must_ask: MustAsk) -> Outcome:
     expires_at = work.clock.time() + ANSWER_SECONDS_MAX
     title = (tool.title_zh if work.language == "zh" else tool.title) or tool.name
     state: Json = {
-        "assistant": msgspec.to_builtins(must_ask.state),
+        "assistant": dump_state(must_ask.state),
         "call": call.id,
         "person": _person(work),
         "language": work.language,
@@ -98,7 +97,7 @@ def resumed(work: Work) -> tuple[AssistantState, str] | Outcome:
     if answer == "expired":
         title = suspended.state["title"]
         return work.outcome(work.say("ask.expired", title=title), "engine")
-    state = work.saved_state() or msgspec.convert(suspended.state["assistant"], AssistantState)
+    state = work.saved_state() or load_state(suspended.state["assistant"])
     call: str = suspended.state["call"]
     chosen: list[Any] = state.approved if answer == "approve" else state.denied
     if call not in chosen:

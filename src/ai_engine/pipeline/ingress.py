@@ -18,11 +18,14 @@ from ai_engine.pipeline import commands
 def session_key(message: InboundMessage, scope: str) -> str:
     """Who shares a conversation; computed once, here, and written into the record.
 
-    `scope` is `SessionConfig.scope` and decides for groups; a private chat is the person's own.
+    `scope` is `SessionConfig.scope` and decides for groups; a private chat is the person's own
+    (one for each conversation, where a platform has several with the same person).
     """
     who = f"{message.sender.tenant}/{message.sender.user_id}"
-    if message.chat.kind is ChatKind.PRIVATE or scope == "user":
+    if scope == "user":
         return f"{message.channel}:user:{who}"
+    if message.chat.kind is ChatKind.PRIVATE:
+        return f"{message.channel}:private:{message.chat.id}:{who}"
     if scope == "group":
         return f"{message.channel}:group:{message.chat.id}"
     if scope == "thread":

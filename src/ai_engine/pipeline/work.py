@@ -4,9 +4,8 @@ import asyncio
 import logging
 from typing import Any, Final
 
-import msgspec
-
 from ai_engine.assistant.base import AssistantState
+from ai_engine.assistant.state import dump_state, load_state
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.message import Json
 from ai_engine.domain.reply import Card, Reply
@@ -122,7 +121,7 @@ class Work:
         self.watch.add(seconds, what)
 
     async def checkpoint(self, state: AssistantState) -> None:
-        self._saved["assistant"] = msgspec.to_builtins(state)
+        self._saved["assistant"] = dump_state(state)
         await self._journal.checkpoint(self.turn, self._saved)
 
     async def _remember_stream(self, handle: Json) -> None:
@@ -132,7 +131,7 @@ class Work:
     def saved_state(self) -> AssistantState | None:
         """Where an earlier attempt of this turn had got to."""
         saved = (self.turn.checkpoint or {}).get("assistant")
-        return None if saved is None else msgspec.convert(saved, AssistantState)
+        return None if saved is None else load_state(saved)
 
     def allowed(self, action: str) -> bool:
         """The one policy point, for the message's sender."""
