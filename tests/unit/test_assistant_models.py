@@ -198,6 +198,23 @@ async def test_images_go_to_a_model_that_takes_them():
         await read(FallbackChain([blind]), [{"role": "user", "content": content}])
 
 
+async def test_a_model_is_not_shown_earlier_exchanges_that_it_cannot_read():
+    english = ScriptedModel("ok", name="english", languages=("en",))
+    both = ScriptedModel("ok", name="both")
+    system = {"role": "system", "content": "Answer briefly. 今天: Monday"}
+    weather = [{"role": "user", "content": "weather"}, {"role": "assistant", "content": "sunny"}]
+    calendar = [
+        {"role": "user", "content": "明天有什么安排?"},
+        {"role": "assistant", "content": "stand-up"},
+        {"role": "user", "content": "calendar"},
+        {"role": "assistant", "content": "明天:没有安排。"},
+    ]
+    await read(FallbackChain([english]), [system, *calendar, *weather, *HI])
+    assert english.asked[0].messages == [system, *weather, *HI]
+    await read(FallbackChain([both]), [system, *calendar, *HI])
+    assert both.asked[0].messages == [system, *calendar, *HI]
+
+
 async def test_a_model_without_tools_reads_earlier_tool_results_as_text():
     plain = ScriptedModel("ok", name="plain", tools=False)
     chain = FallbackChain([ScriptedModel(failing()), plain])

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from ai_engine.assistant.base import Delta, Model
-from ai_engine.assistant.languages import scripts, speaks
+from ai_engine.assistant.languages import scripts, speaks, without_foreign
 from ai_engine.assistant.limits import CircuitBreaker
 from ai_engine.assistant.messages import content_text, has_images, newest_user, without_tools
 from ai_engine.domain.errors import ModelFailed
@@ -15,8 +15,8 @@ class FallbackChain:
     """Tries its models in order. A `Model` itself; the answer's last piece names who answered.
 
     A model is passed over for a message in a script that it does not speak, for images that it
-    does not take, and while its breaker is open. When one fails within its answer, the next one
-    begins the answer again (`Delta.restart`).
+    does not take, and while its breaker is open; of the history it is shown what it can read. When
+    one fails within its answer, the next one begins the answer again (`Delta.restart`).
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
@@ -41,7 +41,8 @@ class FallbackChain:
             if isinstance(model, CircuitBreaker) and model.open:
                 failure = failure or ModelFailed(f"model {model.name!r}: kept failing just now")
                 continue
-            fitting = messages if model.tools else without_tools(messages)
+            fitting = without_foreign(messages, model.languages)
+            fitting = fitting if model.tools else without_tools(fitting)
             try:
                 async with aclosing(model.stream(fitting, tools if model.tools else ())) as pieces:
                     if restart:
