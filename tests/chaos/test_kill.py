@@ -140,10 +140,11 @@ async def test_a_kill_at_this_step_loses_nothing_and_doubles_nothing(world, step
     for message_id in messages:
         assert len(world.receiver.answers(message_id)) == 1, message_id
     effects = world.effects()
-    assert effects["pay"] == 1, "a tool that is not idempotent never runs twice"
+    assert effects["pay"] <= 1, "a tool that is not idempotent never runs twice"
     assert 1 <= effects["note"] <= 2, "an idempotent one may, with the same key"
     said = world.receiver.texts("m-once")[0]
-    assert said == "done pay" or "unknown" in said
+    # Killed after "begun" was durable, nobody can know whether it ran: the answer says so.
+    assert (said == "done pay" and effects["pay"] == 1) or "outcome is unknown" in said
 
 
 @pytest.mark.requirement("practice:availability")

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -103,27 +103,26 @@ def _real_model() -> dict[str, Any] | None:
 
 
 def _calendar(now: datetime) -> bytes:
-    from icalendar import Calendar, Event
-
-    calendar = Calendar()
-    calendar.add("prodid", "-//ai-engine//demo//")
-    calendar.add("version", "2.0")
+    """A few events around now, as any calendar program would export them."""
     tomorrow = now.date() + timedelta(days=1)
-    for uid, title, day, hour, minutes, weekly in (
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//ai-engine//demo//"]
+    for uid, title, day, hour, minutes, repeats in (
         ("standup", "晨会 / stand-up", now.date(), 9, 15, "DAILY"),
         ("review", "产品评审 / product review", tomorrow, 14, 90, ""),
         ("lunch", "与王总午餐 / lunch with Ms Wang", tomorrow, 12, 60, ""),
         ("report", "周报 / weekly report", tomorrow, 17, 30, "WEEKLY"),
     ):
-        event = Event()
-        event.add("uid", f"{uid}@demo")
-        event.add("summary", title)
-        start = datetime.combine(day, time(hour), ZONE)
-        event.add("dtstart", start)
-        event.add("dtend", start + timedelta(minutes=minutes))
-        event.add("dtstamp", now)
-        if weekly:
-            event.add("rrule", {"freq": weekly})
-        calendar.add_component(event)
-    calendar.add_missing_timezones()
-    return calendar.to_ical()
+        start = datetime.combine(day, time(hour), ZONE).astimezone(UTC)
+        end = start + timedelta(minutes=minutes)
+        lines += [
+            "BEGIN:VEVENT",
+            f"UID:{uid}@demo",
+            f"DTSTAMP:{stamp}",
+            f"DTSTART:{start:%Y%m%dT%H%M%SZ}",
+            f"DTEND:{end:%Y%m%dT%H%M%SZ}",
+            f"SUMMARY:{title}",
+            *([f"RRULE:FREQ={repeats}"] if repeats else []),
+            "END:VEVENT",
+        ]
+    return "\r\n".join([*lines, "END:VCALENDAR", ""]).encode()

@@ -56,7 +56,7 @@ class CalendarSkill:
             timeout_seconds=20,
             read_only=True,
             title="Calendar: what is on (“what's on tomorrow”)",
-            title_zh="查看日程(“明天有什么安排”)",
+            title_zh="查看日程（“明天有什么安排”）",
             from_text=words.query_arguments,
         )(self.query)
         add = skill(
@@ -65,7 +65,7 @@ class CalendarSkill:
             timeout_seconds=20,
             idempotent=True,
             title="Calendar: add an event (“lunch with Ann tomorrow at noon”)",
-            title_zh="添加日程(“明天下午3点和王总开会”)",
+            title_zh="添加日程（“明天下午3点和王总开会”）",
             from_text=words.add_arguments,
         )(self.add)
         return query, add

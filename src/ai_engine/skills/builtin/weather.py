@@ -50,7 +50,7 @@ class WeatherSkill:
             timeout_seconds=30,
             read_only=True,
             title="Weather (“weather in Paris tomorrow”)",
-            title_zh="查天气(“北京天气”“上海明天天气怎么样”)",
+            title_zh="查天气（“北京天气”“上海明天天气怎么样”）",
             from_text=weather_arguments,
         )(self.query)
         return (query,)
