@@ -4,9 +4,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from ai_engine.assistant.base import Delta, Model
-from ai_engine.assistant.languages import scripts, speaks, without_foreign
+from ai_engine.assistant.languages import scripts, speaks
 from ai_engine.assistant.limits import CircuitBreaker
-from ai_engine.assistant.messages import content_text, has_images, newest_user, without_tools
+from ai_engine.assistant.messages import (
+    content_text,
+    has_images,
+    newest_user,
+    readable,
+    without_tools,
+)
 from ai_engine.domain.errors import ModelFailed
 from ai_engine.domain.message import Json
 
@@ -41,7 +47,7 @@ class FallbackChain:
             if isinstance(model, CircuitBreaker) and model.open:
                 failure = failure or ModelFailed(f"model {model.name!r}: kept failing just now")
                 continue
-            fitting = without_foreign(messages, model.languages)
+            fitting = readable(messages, model.languages)
             fitting = fitting if model.tools else without_tools(fitting)
             try:
                 async with aclosing(model.stream(fitting, tools if model.tools else ())) as pieces:

@@ -4,10 +4,7 @@ By script only, which can be decided honestly and cheaply: French and English ar
 """
 
 import re
-from collections.abc import Iterable, Sequence
-
-from ai_engine.assistant.messages import content_text
-from ai_engine.domain.message import Json
+from collections.abc import Iterable
 
 _SCRIPTS = {
     "kana": re.compile("[\u3041-\u3096\u30a1-\u30fa\u31f0-\u31ff\uff66-\uff9d]"),
@@ -61,22 +58,3 @@ def speaks(languages: Iterable[str], needed: frozenset[str]) -> bool:
         primary = language.lower().replace("_", "-").split("-")[0]
         known.add(_SCRIPT_OF.get(primary, "latin"))
     return needed <= known
-
-
-def without_foreign(messages: Sequence[Json], languages: Iterable[str]) -> Sequence[Json]:
-    """The conversation without earlier exchanges in scripts that these languages do not cover.
-
-    A small model that is shown what it cannot read babbles in it. The instruction and everything
-    from the newest user message on stay.
-    """
-    known = tuple(languages)
-    if "*" in known:
-        return messages
-    users = [at for at, message in enumerate(messages) if message.get("role") == "user"]
-    kept = list(messages[: users[0]]) if users else list(messages)
-    for begin, end in zip(users, [*users[1:], len(messages)], strict=True):
-        exchange = messages[begin:end]
-        text = "\n".join(content_text(message.get("content")) for message in exchange)
-        if begin == users[-1] or speaks(known, scripts(text)):
-            kept += exchange
-    return kept
