@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ai_engine.assistant.languages import scripts, speaks
 from ai_engine.domain.message import Json
 
 
@@ -41,6 +42,33 @@ def newest_user(messages: Sequence[Json]) -> Json:
 def newest_user_text(messages: Sequence[Json]) -> str:
     """Its text."""
     return content_text(newest_user(messages).get("content"))
+
+
+def readable(messages: Sequence[Json], languages: Sequence[str]) -> Sequence[Json]:
+    """The same conversation without earlier exchanges in scripts that a model does not speak.
+
+    A small model that is shown a script it does not know answers in garbage of that script. A
+    question and its answer go together; instructions and the newest message stay.
+    """
+    if "*" in languages:
+        return messages
+    newest = max(at for at, message in enumerate(messages) if message.get("role") == "user")
+    kept: list[Json] = []
+    exchange: list[Json] = []
+    for message in messages[:newest]:
+        if message.get("role") == "system":
+            kept.append(message)
+            continue
+        if message.get("role") == "user":
+            kept += _if_read(exchange, languages)
+            exchange = []
+        exchange.append(message)
+    return [*kept, *_if_read(exchange, languages), *messages[newest:]]
+
+
+def _if_read(exchange: list[Json], languages: Sequence[str]) -> list[Json]:
+    texts = [content_text(message.get("content")) for message in exchange]
+    return exchange if all(speaks(languages, scripts(text)) for text in texts) else []
 
 
 def without_tools(messages: Sequence[Json]) -> list[Json]:
