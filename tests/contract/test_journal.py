@@ -113,10 +113,31 @@ async def test_after_drain_nothing_is_accepted_or_offered_and_what_runs_may_end(
     await j.journal.drain()
     await j.journal.drain()
     await j.turns.ended()
-    await j.deliveries.ended()
     with pytest.raises(Overloaded):
         await j.accept("two")
     assert await j.answer(turn, "done") == 2
+
+
+async def test_while_draining_the_replies_of_the_last_turns_are_offered(j: Desk, clock):
+    await j.accept("one", key="a")
+    await j.accept("two", key="b")
+    first, second = await j.turns.take(2)
+    await j.answer(first, "waits", "its next")
+    waiting = await j.deliveries.next()
+    await j.journal.drain()
+    await j.journal.retry(waiting, "the platform is away", clock.time() + HOUR)
+    assert await j.no_delivery()
+    await j.answer(second, "done")
+    last = await j.deliveries.next()
+    assert last.reply.text == "done"
+    await j.journal.delivered(last)
+    await j.deliveries.ended()
+
+
+async def test_draining_with_nothing_in_flight_ends_the_deliveries(j: Desk):
+    await j.exchange()
+    await j.journal.drain()
+    await j.deliveries.ended()
 
 
 # Turns.

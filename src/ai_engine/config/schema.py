@@ -193,7 +193,7 @@ class ServerConfig(Section):
     turns_max: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Turns that run at once."""
     drain_seconds: Annotated[float, Field(ge=0, le=600)] = 30
-    """How long running turns may finish when the engine stops."""
+    """How long running turns may finish, and their replies go out, when the engine stops."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks of reverse proxies whose X-Forwarded headers count."""
     tls_cert: str = ""

@@ -237,7 +237,8 @@ class Journal(Protocol):
 
     def deliveries(self) -> AsyncIterator[Delivery]:
         """The outbox: in order, at most one in flight per session. Each delivery must end in
-        exactly one of `delivered`, `retry`, `undeliverable`. Ends after `drain`."""
+        exactly one of `delivered`, `retry`, `undeliverable`. Ends after `drain`, once no turn and
+        no delivery is in flight and only replies that are due later are left."""
         ...
 
     async def delivered(self, delivery: Delivery, *, trace: Sequence[Json] = ()) -> None:
@@ -256,7 +257,8 @@ class Journal(Protocol):
         ...
 
     async def drain(self) -> None:
-        """Stop offering turns and deliveries; both iterators end. `accept` refuses afterwards."""
+        """Stop offering turns: `turns` ends, `accept` refuses. Turns in flight may still be ended;
+        their replies, and those that wait, are offered by `deliveries` until it ends too."""
         ...
 
     # Reading. None of these is on the road of a message, except `stored_replies` for a duplicate.

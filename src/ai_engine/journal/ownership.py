@@ -135,10 +135,22 @@ class OwnedJournal(ABC, Generic[B]):
         """Another process is the owner: nothing is in flight here any more."""
         self._owner = False
         self._queues.clear()
+        self._queues.wake()
 
     def _back(self, row: Inbound, not_before: float) -> None:
         self._queues.back(row, not_before)
         self._arm()
+        self._look_again()
+
+    def _ended(self) -> None:
+        """The end of a turn or delivery is written, or could not be."""
+        self._queues.ending -= 1
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """While draining, the reader of deliveries waits until nothing is in flight."""
+        if self._closing:
+            self._queues.delivery_ready.set()
 
     def _give_back(self, row: Inbound) -> None:
         """Release a turn that nobody will end; nobody waits for it."""
@@ -180,7 +192,8 @@ class OwnedJournal(ABC, Generic[B]):
     # The end.
 
     async def drain(self) -> None:
-        """Stop offering; `accept` refuses. What is in flight can still be ended."""
+        """Stop offering turns; `accept` refuses. What is in flight can still be ended, and its
+        replies are offered until nothing is in flight."""
         if self._closing:
             return
         self._closing = True

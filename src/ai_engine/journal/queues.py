@@ -33,6 +33,8 @@ class Queues:
         self.offered: deque[tuple[Inbound, Turn]] = deque()
         """Those of `running` that are started and that nobody has taken yet."""
         self.sending: dict[int, OutboxRow] = {}
+        self.ending = 0
+        """Turns and deliveries whose end is being written: no longer in `running` or `sending`."""
         self.turn_ready = asyncio.Event()
         self.delivery_ready = asyncio.Event()
 
@@ -51,7 +53,13 @@ class Queues:
         self.starting.clear()
         self.offered.clear()
         self.sending.clear()
+        self.ending = 0
         self._alone = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is in flight that may add to the outbox or free a part of it."""
+        return bool(self.running or self.sending or self.ending)
 
     def wake(self) -> None:
         """Let all readers look again."""

@@ -146,11 +146,13 @@ class ScheduledJournal(OwnedJournal[B]):
         """Take the turn out of flight, so that it ends once; `_not_ended` undoes it."""
         row = self._running(turn)
         del self._queues.running[row.seq]
+        self._queues.ending += 1
         return row
 
     def _not_ended(self, row: Inbound) -> Callable[[Exception], None]:
         def undo(_: Exception) -> None:
             self._queues.running[row.seq] = row
+            self._ended()
 
         return self._as_owner(undo)
 
@@ -176,9 +178,11 @@ class ScheduledJournal(OwnedJournal[B]):
             self._queues.send(result.outbox)
             for new in result.inbound:
                 self._take_in(new)
+            self._ended()
 
         def refused(_: Exception) -> None:
             self._queues.running[row.seq] = row
+            self._ended()
             for other in unseen:
                 self._back(other, 0.0)
             for other in waiting:
@@ -205,11 +209,12 @@ class ScheduledJournal(OwnedJournal[B]):
             if result.dead:
                 self._queues.leave(row)
                 self._queues.send(result.outbox)
-                return
-            row.attempts = result.attempts
-            row.first_error_at = result.first_error_at
-            row.due = result.retry_at
-            self._back(row, result.retry_at)
+            else:
+                row.attempts = result.attempts
+                row.first_error_at = result.first_error_at
+                row.due = result.retry_at
+                self._back(row, result.retry_at)
+            self._ended()
 
         result = await self._call(
             partial(rules.fail, row=row, error=error, reply=reply, trace=trace),
@@ -224,6 +229,7 @@ class ScheduledJournal(OwnedJournal[B]):
 
         def released(_: None) -> None:
             self._back(row, 0.0)
+            self._ended()
 
         await self._call(
             partial(rules.release, row=row),
@@ -237,14 +243,16 @@ class ScheduledJournal(OwnedJournal[B]):
     async def deliveries(self) -> AsyncIterator[Delivery]:
         queues = self._queues
         self._want_ownership()
-        while not self._closing:
+        while True:
             row = queues.next_delivery()
             if row is not None:
                 yield row.delivery(self._epoch)
                 continue
+            if self._closing and not queues.busy:
+                break
             queues.delivery_ready.clear()
             await queues.delivery_ready.wait()
-        queues.delivery_ready.set()
+        queues.delivery_ready.set()  # other readers end too
 
     def _sent(self, delivery: Delivery) -> OutboxRow:
         """Take the delivery out of flight, so that it ends once; `_not_sent` undoes it."""
@@ -252,11 +260,13 @@ class ScheduledJournal(OwnedJournal[B]):
         if row is None or delivery.epoch != self._epoch or not self._owner:
             raise _lost(f"delivery {delivery.id}")
         del self._queues.sending[row.seq]
+        self._queues.ending += 1
         return row
 
     def _not_sent(self, row: OutboxRow) -> Callable[[Exception], None]:
         def undo(_: Exception) -> None:
             self._queues.sending[row.seq] = row
+            self._ended()
 
         return self._as_owner(undo)
 
@@ -265,18 +275,20 @@ class ScheduledJournal(OwnedJournal[B]):
         self._round_trips += 1
         self._post_lazily(partial(rules.delivered, row=row, trace=trace))
         self._queues.sent(row)
+        self._ended()
 
     async def retry(self, delivery: Delivery, error: str, not_before: float) -> None:
         row = self._sent(delivery)
 
         def postponed(again: bool) -> None:
-            if not again:
+            if again:
+                row.attempt += 1
+                row.due = not_before
+                self._queues.postpone(row, not_before)
+                self._arm()
+            else:
                 self._queues.sent(row)
-                return
-            row.attempt += 1
-            row.due = not_before
-            self._queues.postpone(row, not_before)
-            self._arm()
+            self._ended()
 
         await self._call(
             partial(rules.retry, row=row, error=error, not_before=not_before),
@@ -290,6 +302,7 @@ class ScheduledJournal(OwnedJournal[B]):
 
         def buried(_: None) -> None:
             self._queues.sent(row)
+            self._ended()
 
         await self._call(
             partial(rules.undeliverable, row=row, error=error),

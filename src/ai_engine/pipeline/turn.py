@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,7 +85,8 @@ class Turns:
                 running.ending = True
                 await self._commit(turn, work, outcome)
             except asyncio.CancelledError:
-                await self._journal.release(turn)
+                with suppress(LostLease):  # its end is being written already
+                    await self._journal.release(turn)
                 raise
             except LostLease as error:
                 log.warning("turn given up: %s", error)
