@@ -73,13 +73,13 @@ def write_config(
         "skills": {"weather": {"geocoding_url": weather, "forecast_url": weather}},
         "log": {"level": "warning", "format": "text"},
     }
-    chosen = _real_model() or model
+    real = _real_model()
+    chosen = real or model
     if chosen is not None:
-        config["models"] = {"main": chosen}
-        config["assistant"] = {
-            "model": "main",
-            **({} if _real_model() else {"system_prompt": prompt}),
-        }
+        # The pages name the model that answered by this key.
+        name = "main" if real else str(chosen["model"])
+        config["models"] = {name: chosen}
+        config["assistant"] = {"model": name, **({} if real else {"system_prompt": prompt})}
     path = data / "ai-engine.json"
     new = path.with_suffix(".new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
