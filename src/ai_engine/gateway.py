@@ -230,11 +230,10 @@ def build_app(
     operations: Operations,
     chat_routes: list[BaseRoute],
     admin: Callable[[], ASGIApp],
-) -> Starlette:
-    """The whole HTTP surface. The road comes first, so that it is matched first."""
-    return Starlette(
+) -> ASGIApp:
+    """The whole HTTP surface. Platform callbacks go straight to their endpoint."""
+    others = Starlette(
         routes=[
-            Route("/api/message/{channel:path}", messages, methods=None),
             Route("/healthz", operations.healthz),
             Route("/readyz", operations.readyz),
             Route("/metrics", operations.metrics),
@@ -243,3 +242,11 @@ def build_app(
             Route("/", _home),
         ]
     )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_PREFIX):
+            await messages(scope, receive, send)
+        else:
+            await others(scope, receive, send)
+
+    return app

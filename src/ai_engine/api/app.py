@@ -2,7 +2,6 @@
 
 import ipaddress
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -24,7 +23,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def http_app(engine: Engine, *, host: str) -> Starlette:
+def http_app(engine: Engine, *, host: str) -> ASGIApp:
     """Callbacks, chat, admin API and operations. `host` is the listener's address."""
     open_to_all = is_loopback(host)
 

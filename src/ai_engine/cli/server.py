@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -23,6 +24,8 @@ from ai_engine.domain.errors import ConfigInvalid, EngineError, Problem
 from ai_engine.engine import Engine, Options, open_engine
 
 CONNECTIONS_WAITING_MAX = 2048
+GC_ALLOCATIONS = 10_000
+"""Container objects that may come to be before the garbage collector looks at the young ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,7 @@ async def serving(options: Options, listener: Listener) -> AsyncGenerator[tuple[
             running = asyncio.create_task(server.serve(sockets=[sock]))
             try:
                 await _started(server, running)
+                _settle_memory()
                 scheme = "https" if settings.tls_cert else "http"
                 shown = f"[{listener.host}]" if ":" in listener.host else listener.host
                 yield engine, f"{scheme}://{shown}:{port}"
@@ -109,6 +113,17 @@ async def serving(options: Options, listener: Listener) -> AsyncGenerator[tuple[
                 await engine.drain()
                 server.should_exit = True
                 await running
+
+
+def _settle_memory() -> None:
+    """What was made so far lives to the end: the collector need not look at it again.
+
+    With Python's own thresholds a loaded engine spends a tenth of its time in collections that
+    find nothing; nearly everything on the road is freed by reference counts.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
 async def _started(server: _Server, running: asyncio.Task[None]) -> None:
