@@ -21,7 +21,7 @@ async def supervise(channel: Channel, accept: Accept, clock: Clock) -> None:
         started = clock.monotonic()
         try:
             await channel.run(accept)
-        except Exception as error:
+        except Exception as error:  # the supervision boundary of a connection: begun again
             if clock.monotonic() - started > STEADY_SECONDS:
                 failures = 0
             failures += 1

@@ -22,7 +22,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "ask.model_url": (
         "模型服务的地址,OpenAI 兼容,以 /v1 结尾(可留空,以后再配)",
-        "URL of the model server, OpenAI-compatible, ending in /v1 (may stay empty for now)",
+        "URL of the model server, OpenAI-compatible, ending in /v1 (may stay empty)",
     ),
     "ask.model_name": ("模型名称", "The model's name there"),
     "ask.model_key": (

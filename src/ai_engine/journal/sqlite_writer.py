@@ -212,7 +212,7 @@ class Writer(threading.Thread):
                 self._one_by_one(batch)
                 return
             results = self._refused(batch, error)
-        except Exception as error:
+        except Exception as error:  # an operation of its own making: its caller is told
             if len(batch) > 1:
                 self._one_by_one(batch)
                 return

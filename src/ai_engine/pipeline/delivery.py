@@ -90,7 +90,7 @@ class Deliveries:
                 self._metrics.reply(delivery.channel, "retry")
             except SendRefused as error:
                 await self._give_up(delivery, str(error))
-            except Exception as error:
+            except Exception as error:  # the supervision boundary of a delivery: tried again
                 log.exception("delivery of %s failed", delivery.id)
                 wait = backoff_seconds(delivery.attempt, None)
                 reason = type(error).__name__
