@@ -142,19 +142,21 @@ async def page_at(url, locale, *, name, status=200):
 @pytest.mark.browser
 @BOTH_LANGUAGES
 async def test_the_simulated_page_shows_a_conversation_and_which_part_answered(tmp_path, locale):
-    async with DemoProcess(tmp_path / "demo") as demo:
-        async with page_at(demo.page, locale, name="simulator") as page:
-            answers = page.locator(".from-robot:not(.typing)")
-            for at, text in enumerate(("明天有什么安排?", "北京天气", "Tell me a joke.")):
-                await page.locator("#text").fill(text)
-                await page.keyboard.press("Enter")
-                await expect(answers).to_have_count(at + 1, timeout=60_000)
-            parts = page.locator(".from-robot .part")
-            await expect(parts.nth(0)).to_contain_text("calendar_query")
-            await expect(parts.nth(1)).to_contain_text("weather_query")
-            await expect(parts.nth(2)).to_contain_text("smollm2")
-            await expect(answers.nth(0)).to_contain_text("产品评审")
-            await expect(answers.nth(2)).to_contain_text(re.compile("[a-z]{3}"))
+    async with (
+        DemoProcess(tmp_path / "demo") as demo,
+        page_at(demo.page, locale, name="simulator") as page,
+    ):
+        answers = page.locator(".from-robot:not(.typing)")
+        for at, text in enumerate(("明天有什么安排?", "北京天气", "Tell me a joke.")):
+            await page.locator("#text").fill(text)
+            await page.keyboard.press("Enter")
+            await expect(answers).to_have_count(at + 1, timeout=60_000)
+        parts = page.locator(".from-robot .part")
+        await expect(parts.nth(0)).to_contain_text("calendar_query")
+        await expect(parts.nth(1)).to_contain_text("weather_query")
+        await expect(parts.nth(2)).to_contain_text("smollm2")
+        await expect(answers.nth(0)).to_contain_text("产品评审")
+        await expect(answers.nth(2)).to_contain_text(re.compile("[a-z]{3}"))
 
 
 @with_browser
@@ -185,6 +187,7 @@ async def test_the_web_chat_shows_the_local_models_answer_as_it_is_written(tmp_p
             assert len(grown) >= 5, f"the answer came in one piece: {grown}"
             await page.get_by_role("textbox").fill("明天有什么安排?")
             await page.keyboard.press("Enter")
-            await expect(page.locator("#log")).to_contain_text("产品评审")
+            await expect(page.locator("#log .card h4")).to_contain_text("4")
+            await expect(page.get_by_text("产品评审")).to_have_count(1)
         async with page_at(demo.chat, locale, name="used-link", status=401) as page:
             await expect(page.locator("#link")).not_to_be_visible()

@@ -204,8 +204,9 @@ function quoted(text) {
 function answer(body, at, send) {
   const element = bubble("theirs", t("assistant"));
   const text = element.querySelector(".text");
-  if (body.text) text.append(render(body.text));
-  if (body.card) text.append(card(body.card, send, body.text));
+  const shown = body.text && !(body.card && says(body.card, body.text));
+  if (shown) text.append(render(body.text));
+  if (body.card) text.append(card(body.card, send, shown ? body.text : ""));
   element.append(foot(body, at));
   return element;
 }
@@ -243,6 +244,14 @@ function moment(seconds) {
 function splitOnce(text) {
   const at = text.indexOf(":");
   return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** Whether the card holds every word of the text, which then only stands in for it elsewhere. */
+function says(data, text) {
+  const parts = [data.title, data.markdown, ...(data.fields ?? []).flat()].filter(Boolean);
+  parts.sort((a, b) => b.length - a.length);
+  const rest = parts.reduce((left, part) => left.split(part).join(" "), text);
+  return !/[\p{L}\p{N}]/u.test(rest);
 }
 
 function card(data, send, shown) {
