@@ -604,6 +604,17 @@ async def test_a_session_with_a_suspended_turn_does_not_expire(j: Desk, clock):
     assert resumed.suspended is not None
 
 
+async def test_cancelled_messages_do_not_keep_a_session(j: Desk, clock):
+    await j.accept("running")
+    running = await j.turns.next()
+    await j.accept("queued")
+    await j.accept("/stop", lane=Lane.CONTROL)
+    await j.answer(await j.turns.next(), cancel_queued_of=("t", "web", "anna"))
+    await j.answer(running)
+    await clock.advance(900)
+    assert await j.journal.session(running.session.id) is None
+
+
 async def test_a_message_due_much_later_does_not_keep_the_session(j: Desk, clock):
     turn = await j.exchange(due=[(message("remind"), clock.time() + 5000)])
     await clock.advance(5000)

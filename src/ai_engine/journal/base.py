@@ -203,8 +203,11 @@ class Journal(Protocol):
         """
         ...
 
-    def turns(self) -> AsyncIterator[Turn]:
+    def turns(self, lane: Lane | None = None) -> AsyncIterator[Turn]:
         """Messages in order of acceptance, at most one in flight per session (control lane apart).
+
+        With `lane`, only those of this lane: a reader of its own for the control lane never waits
+        behind a full mailbox.
 
         Each turn must end in exactly one of `commit`, `fail`, `release`. Waits while another
         process owns the journal. Ends after `drain`.

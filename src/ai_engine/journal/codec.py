@@ -53,12 +53,6 @@ _version = msgspec.json.Decoder(_Version)
 
 def _decode(decoder: "msgspec.json.Decoder[T]", data: bytes, what: str) -> T:
     try:
-        version = _version.decode(data).version
-        if not FORMAT - 1 <= version <= FORMAT:
-            raise EngineError(
-                f"a stored {what} has format {version}; the newest that can be read is {FORMAT}",
-                hint="start the version of ai-engine that wrote it, or a newer one",
-            )
         return decoder.decode(data)
     except msgspec.DecodeError as error:
         raise EngineError(
@@ -67,14 +61,25 @@ def _decode(decoder: "msgspec.json.Decoder[T]", data: bytes, what: str) -> T:
         ) from error
 
 
+def _decode_record(decoder: "msgspec.json.Decoder[T]", data: bytes, what: str) -> T:
+    """A record of ours, which carries its format's version."""
+    version = _decode(_version, data, what).version
+    if not FORMAT - 1 <= version <= FORMAT:
+        raise EngineError(
+            f"a stored {what} has format {version}; the newest that can be read is {FORMAT}",
+            hint="start the version of ai-engine that wrote it, or a newer one",
+        )
+    return _decode(decoder, data, what)
+
+
 def decode_message(data: bytes) -> InboundMessage:
     """Unknown fields are ignored. Raises EngineError: damaged, or of a newer format."""
-    return _decode(_message, data, "message")
+    return _decode_record(_message, data, "message")
 
 
 def decode_outbox(data: bytes) -> OutboxBody:
     """Unknown fields are ignored. Raises EngineError: damaged, or of a newer format."""
-    return _decode(_outbox, data, "reply")
+    return _decode_record(_outbox, data, "reply")
 
 
 def decode_context(data: bytes) -> Context:
@@ -89,7 +94,4 @@ def decode_json(data: bytes) -> Json:
 
 def decode_steps(data: bytes) -> list[Json]:
     """Steps of a trace. Raises EngineError: damaged."""
-    try:
-        return _steps.decode(data)
-    except msgspec.DecodeError as error:
-        raise EngineError(f"a stored trace cannot be read: {error}") from error
+    return _decode(_steps, data, "trace")

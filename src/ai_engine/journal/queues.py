@@ -89,11 +89,23 @@ class Queues:
     def _lanes(self, row: Inbound) -> Lanes[Inbound]:
         return self._control if row.lane is Lane.CONTROL else self._mailbox
 
-    def pick(self) -> Inbound | None:
-        """The next row to start, in flight from now on; control first. One that has crashed too
-        often waits until the others have ended, and they for it."""
-        row = self._control.pop()
-        if row is not None or self._alone is not None:
+    def offers(self, lane: Lane | None) -> bool:
+        """Whether a started turn of this lane (None: of any) waits for a reader."""
+        return any(lane in (None, row.lane) for row, _ in self.offered)
+
+    def take_offered(self, lane: Lane | None) -> Turn | None:
+        """The first such turn; somebody runs it from now on."""
+        for at, (row, turn) in enumerate(self.offered):
+            if lane in (None, row.lane):
+                del self.offered[at]
+                return turn
+        return None
+
+    def pick(self, lane: Lane | None = None) -> Inbound | None:
+        """The next row of this lane to start, in flight from now on; None: control first. One that
+        has crashed too often waits until the others have ended, and they for it."""
+        row = self._control.pop() if lane is not Lane.MAILBOX else None
+        if row is not None or self._alone is not None or lane is Lane.CONTROL:
             return row
         head = self._mailbox.peek()
         if head is not None and head.crashes >= self._limits.crash_alone_from:

@@ -87,25 +87,26 @@ class ScheduledJournal(OwnedJournal[B]):
 
     # Turns.
 
-    async def turns(self) -> AsyncIterator[Turn]:
+    async def turns(self, lane: Lane | None = None) -> AsyncIterator[Turn]:
         queues = self._queues
         self._want_ownership()
         while not self._closing:
-            if queues.offered:
-                yield queues.offered.popleft()[1]
+            turn = queues.take_offered(lane)
+            if turn is not None:
+                yield turn
                 continue
             queues.turn_ready.clear()
             if self._owner and not queues.starting:
-                self._start_ready()
-            if not queues.offered:
+                self._start_ready(lane)
+            if not queues.offers(lane):
                 await queues.turn_ready.wait()
         queues.turn_ready.set()  # other readers end too
 
-    def _start_ready(self) -> None:
+    def _start_ready(self, lane: Lane | None) -> None:
         """Start what may start, many in one go."""
         queues = self._queues
         for _ in range(LOOK_AHEAD):
-            row = queues.pick()
+            row = queues.pick(lane)
             if row is None:
                 return
             queues.starting[row.seq] = queues.running[row.seq] = row
