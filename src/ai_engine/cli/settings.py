@@ -8,8 +8,9 @@ from ai_engine.channels.types import BUILT_IN
 
 if TYPE_CHECKING:
     from ai_engine.config.load import Loaded, LoadOptions
-    from ai_engine.config.schema import Rule
+    from ai_engine.config.schema import Config, Rule
     from ai_engine.config.watch import LiveConfig
+    from ai_engine.domain.errors import Problem
 
 
 def load_options(*, env: str | None = None, allow_group_read: bool = False) -> "LoadOptions":
@@ -37,6 +38,21 @@ def live_config(
     from ai_engine.config.watch import LiveConfig
 
     return LiveConfig(path, **load_options(env=env, allow_group_read=allow_group_read))
+
+
+def channel_warnings(config: "Config") -> "list[Problem]":
+    """What each built-in connector finds unwise in its own settings."""
+    from ai_engine.channels.dingtalk.channel import problems as dingtalk
+    from ai_engine.channels.webhook.channel import problems as webhook
+    from ai_engine.domain.errors import Problem
+
+    checks = {"dingtalk": dingtalk, "webhook": webhook}
+    return [
+        Problem(where=f"$.channels.{name}", what=found, fix="", severity="warning")
+        for name, settings in config.channels.items()
+        if settings.enabled and settings.type in checks
+        for found in checks[settings.type](settings)
+    ]
 
 
 def _wrong_rules(rules: "Sequence[Rule]") -> list[tuple[int, str, str]]:
