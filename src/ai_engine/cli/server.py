@@ -142,6 +142,7 @@ def _uvicorn_config(engine: Engine, listener: Listener, settings: ServerConfig) 
         http="httptools",
         lifespan="off",
         log_config=None,
+        log_level="warning",  # that it started is told by the ready line
         access_log=False,
         server_header=False,
         proxy_headers=bool(settings.trusted_proxies),

@@ -48,7 +48,7 @@ def trace(
                 clock_time(step["at"]),
                 f"{1000 * (step['at'] - begin):.1f} ms",
                 step["step"],
-                _detail(step),
+                _detail(step, story),
             )
             for step in steps
         ],
@@ -56,6 +56,10 @@ def trace(
     say(f"from {answer.source}", style="dim")
 
 
-def _detail(step: dict[str, Any]) -> str:
-    hidden = {"at", "step"}
-    return "  ".join(f"{k}={v}" for k, v in step.items() if k not in hidden and v not in ("", None))
+def _detail(step: dict[str, Any], story: dict[str, Any]) -> str:
+    """What the step says beyond its time and what the head of the story says."""
+    return "  ".join(
+        f"{key}={value}"
+        for key, value in step.items()
+        if key not in ("at", "step") and value not in ("", None) and story.get(key) != value
+    )
