@@ -24,6 +24,7 @@ from ai_engine.config.schema import ChannelConfig, Config
 from ai_engine.config.watch import LiveConfig
 from ai_engine.domain.clock import Clock, SystemClock
 from ai_engine.domain.errors import ConfigInvalid
+from ai_engine.domain.ids import derived_id
 from ai_engine.domain.message import InboundMessage, Json
 from ai_engine.domain.reply import Reply
 from ai_engine.domain.skill import Tool, spoken_language
@@ -106,6 +107,9 @@ class Engine:
         self._share = OwnShare()
         self._plan: Plan | None = None
         self._connections: dict[str, asyncio.Task[None]] = {}
+        self._reloading = asyncio.Lock()
+        self._not_applied = ""
+        """Why the configuration that was read last could not be put into force."""
         self._tasks: asyncio.TaskGroup | None = None
         self._road: list[asyncio.Task[None]] = []
         self.turns = Turns(
@@ -137,11 +141,12 @@ class Engine:
         old = self._plan
         tools = build_builtin(config.skills, self.data, self.egress, self.clock)
         routes = RoutingTable(config.rules(), config.default_route)
+        assistant = self._wrap.assistant(build_assistant(config, self.egress, self.clock))
         channels = await self._channels(config, old)
         self._plan = Plan(
             config=config,
             routes=routes,
-            assistant=self._wrap.assistant(build_assistant(config, self.egress, self.clock)),
+            assistant=assistant,
             tools=self._wrap.tools({tool.name: tool for tool in tools}),
             channels=channels,
             policy=Policy.default(),
@@ -151,17 +156,22 @@ class Engine:
             await old.assistant.close()
 
     async def _channels(self, config: Config, old: Plan | None) -> dict[str, Channel]:
-        wanted = {name: c for name, c in config.channels.items() if c.enabled}
-        if WEBCHAT not in config.channels:
-            wanted[WEBCHAT] = ChannelConfig(type=WEBCHAT)
+        before = _wanted(old.config) if old else {}
         channels: dict[str, Channel] = {}
-        for name, settings in wanted.items():
-            if old and name in old.channels and old.config.channels.get(name) == settings:
-                channels[name] = old.channels[name]
-                continue
-            channel = self._wrap.channel(self._channel(name, settings))
-            await channel.start()
-            channels[name] = channel
+        started: list[Channel] = []
+        try:
+            for name, settings in _wanted(config).items():
+                if old and before.get(name) == settings:
+                    channels[name] = old.channels[name]
+                    continue
+                channel = self._wrap.channel(self._channel(name, settings))
+                started.append(channel)
+                await channel.start()
+                channels[name] = channel
+        except BaseException:
+            for channel in started:
+                await _close(channel)
+            raise
         return channels
 
     def _channel(self, name: str, settings: ChannelConfig) -> Channel:
@@ -183,19 +193,19 @@ class Engine:
 
     async def _connect(self, old: Mapping[str, Channel], new: Mapping[str, Channel]) -> None:
         assert self._tasks is not None
-        for name, channel in new.items():
-            if old.get(name) is not channel:
-                previous = self._connections.pop(name, None)
+        ending: list[asyncio.Task[None]] = []
+        changed = [name for name in {**old, **new} if old.get(name) is not new.get(name)]
+        for name in changed:
+            if (previous := self._connections.pop(name, None)) is not None:
+                ending.append(previous)
+            if name in new:
                 self._connections[name] = self._tasks.create_task(
-                    supervise(channel, self.ingress.accept, self.clock)
+                    supervise(new[name], self.ingress.accept, self.clock)
                 )
-                if previous is not None:
-                    previous.cancel()
-        for name, channel in old.items():
-            if new.get(name) is not channel:
-                if name not in new and (task := self._connections.pop(name, None)):
-                    task.cancel()
-                await channel.close()
+        await _end(ending)
+        for name in changed:
+            if name in old:
+                await _close(old[name])
 
     # Running.
 
@@ -206,8 +216,8 @@ class Engine:
     def readiness(self) -> Json:
         """The content of `/readyz`."""
         state = self.health.readiness().as_json()
-        if self.live.last_error:
-            state["configuration"] = f"not in force: {self.live.last_error}"
+        if problem := self.live.last_error or self._not_applied:
+            state["configuration"] = f"not in force: {problem}"
         return state
 
     def message_endpoint(self) -> MessageEndpoint:
@@ -223,15 +233,25 @@ class Engine:
 
     async def reload(self) -> None:
         """Read the configuration again; the last good one stays when the new one is wrong."""
+        async with self._reloading:
+            await self._reload()
+
+    async def _reload(self) -> None:
         loaded = await self.live.reload()
         if loaded is None:
-            log.error("the changed configuration is not in force: %s", self.live.last_error)
-            return
+            return  # which problems there are is in the log and in `/readyz` already
         try:
             await self.apply(loaded)
         except ConfigInvalid as error:
+            self._not_applied = str(error)
             log.error("the changed configuration is not in force: %s", error)
             return
+        except Exception as error:
+            # What a part could not do must not end the engine, which runs well as it was.
+            self._not_applied = f"a part could not be built ({type(error).__name__}); see the log"
+            log.exception("the changed configuration is not in force")
+            return
+        self._not_applied = ""
         if self._logs is not None:
             self._logs.configure(loaded.config.log, secret_values(loaded.config))
         log.info("the changed configuration is in force")
@@ -260,25 +280,46 @@ class Engine:
         """Long connections end first, while what they have in hand can still be accepted."""
         tasks = list(self._connections.values())
         self._connections.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=CONNECTION_SECONDS_MAX)
+        await _end(tasks)
 
     async def disconnect(self) -> None:
         """Close the channels and the assistant."""
         await self._stop_connections()
         if self._plan is not None:
             for channel in self._plan.channels.values():
-                await channel.close()
+                await _close(channel)
             await self._plan.assistant.close()
+
+
+def _wanted(config: Config) -> dict[str, ChannelConfig]:
+    """The channels that are on; the web chat too, when nothing is said of it."""
+    wanted = {name: c for name, c in config.channels.items() if c.enabled}
+    if WEBCHAT not in config.channels:
+        wanted[WEBCHAT] = ChannelConfig(type=WEBCHAT)
+    return wanted
+
+
+async def _end(connections: list[asyncio.Task[None]]) -> None:
+    for task in connections:
+        task.cancel()
+    if connections:
+        await asyncio.wait(connections, timeout=CONNECTION_SECONDS_MAX)
+
+
+async def _close(channel: Channel) -> None:
+    try:
+        await channel.close()
+    except Exception:  # the others still have to be closed
+        log.exception("channel %s did not close in order", channel.name)
 
 
 def _gave_up(message: InboundMessage) -> Reply:
     """What a person reads when a message ended the process again and again."""
     language = spoken_language(message.text)
     return Reply(
-        id="", text=text("turn.failed", language, id=message.message_id), produced_by="engine"
+        id=derived_id("r", message.channel, message.message_id, "gave up"),
+        text=text("turn.failed", language, id=message.message_id),
+        produced_by="engine",
     )
 
 

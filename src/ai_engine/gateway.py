@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ai_engine.channels.base import Accept, Channel, WebhookRequest, WebhookResponse
 from ai_engine.domain.errors import (
+    EngineError,
     Forbidden,
+    Malformed,
     NotFound,
     Overloaded,
     Refused,
@@ -27,6 +29,7 @@ from ai_engine.observe.metrics import Metrics
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "/api/message/"
+QUERY_FIELDS_MAX: Final = 50
 BODY_SECONDS_MAX: Final = 10.0
 """A request body must be complete in this time; a slower client is turned away."""
 
@@ -85,6 +88,9 @@ class MessageEndpoint:
             return
         except Refused as error:
             response = self._refused(name, scope, error)
+        except EngineError as error:
+            log.error("a message was not accepted: %s", error)
+            response = refusal(Overloaded("not accepted: an internal fault", hint="send it again"))
         await _send(send, response)
 
     async def _answer(
@@ -114,7 +120,8 @@ class MessageEndpoint:
     def _refused(self, name: str, scope: Scope, error: Refused) -> WebhookResponse:
         client = scope.get("client")
         known = name if name in self._channels() else "unknown"
-        self._metrics.inbound(known, f"refused:{error.code}")
+        if not isinstance(error, Overloaded):  # ingress has counted that, for every channel
+            self._metrics.inbound(known, f"refused:{error.code}")
         if isinstance(error, Unauthenticated | Forbidden):
             log.warning(
                 "refused a request to a channel",
@@ -153,7 +160,13 @@ async def _left(receive: Receive) -> None:
 def _query(raw: bytes) -> Mapping[str, str]:
     if not raw:
         return {}
-    return dict(parse_qsl(raw.decode("latin-1"), keep_blank_values=True, max_num_fields=50))
+    try:
+        pairs = parse_qsl(
+            raw.decode("latin-1"), keep_blank_values=True, max_num_fields=QUERY_FIELDS_MAX
+        )
+    except ValueError as error:
+        raise Malformed(f"the query has more than {QUERY_FIELDS_MAX} fields") from error
+    return dict(pairs)
 
 
 async def _send(send: Send, response: WebhookResponse) -> None:

@@ -62,8 +62,8 @@ class JournalAround(Around):
         self._trap.passes("accepted")
         return receipt
 
-    async def turns(self):
-        async for turn in self._inner.turns():
+    async def turns(self, *lane):
+        async for turn in self._inner.turns(*lane):
             self._trap.passes("started")
             yield turn
 

@@ -25,7 +25,8 @@ async def supervise(channel: Channel, accept: Accept, clock: Clock) -> None:
             if clock.monotonic() - started > STEADY_SECONDS:
                 failures = 0
             failures += 1
-            wait = min(RESTART_SECONDS_MAX, 0.5 * 2.0**failures) * random.uniform(0.5, 1.0)  # noqa: S311
+            longest = min(RESTART_SECONDS_MAX, 0.5 * 2.0 ** min(failures, 16))
+            wait = longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
             log.error(
                 "channel %s stopped: %s; restarted in %.1f s",
                 channel.name,

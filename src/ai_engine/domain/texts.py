@@ -19,8 +19,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Done. This is a new session; what was said before is forgotten.",
     ),
     "stop.done": ("（已停止）", "(stopped)"),
-    "stop.nothing": ("现在没有正在生成的回答。", "There is nothing to stop right now."),
-    "stop.queued": ("已停止。", "Stopped."),
+    "stop.nothing": (
+        "现在没有正在生成的回答；您之前排队的消息（如有）已取消。",
+        "No answer is in progress; what you had waiting before this, if anything, is cancelled.",
+    ),
     "turn.failed": (
         "抱歉，处理这条消息时出错了。编号 {id}，管理员可以据此查询。",
         "Sorry, something went wrong with this message. Its number is {id}; "

@@ -91,10 +91,11 @@ class MemoryEvents:
             reader.put(news)
 
     def _remember(self, news: Partial) -> None:
-        if news.done:
-            self._partials.pop(news.session_key, None)
-            return
         known = self._partials.get(news.session_key)
+        if news.done:
+            if known is not None and known.turn == news.turn:  # the next turn may have begun
+                del self._partials[news.session_key]
+            return
         before = known.text[: news.offset] if known and known.turn == news.turn else ""
         self._partials[news.session_key] = Partial(
             session_key=news.session_key, turn=news.turn, offset=0, text=before + news.text

@@ -41,6 +41,7 @@ def ask(work: Work, must_ask: MustAsk) -> Outcome:
         "person": _person(work),
         "language": work.language,
         "title": title,
+        "said": work.said,
     }
     expired = replace(
         work.message,
@@ -49,6 +50,7 @@ def ask(work: Work, must_ask: MustAsk) -> Outcome:
         text="",
         attachments=(),
         payload={"call": call_id, "answer": "expired"},
+        received_at=expires_at,
     )
     before = work.context or work.turn.session.context
     work.step("asked", call=call_id, tool=tool.name)
@@ -76,7 +78,9 @@ def answered(work: Work, *, approve: bool) -> Outcome:
         message_id=f"{call_id}/{work.turn.id}",
         kind=MessageKind.RESUME,
         text="",
+        attachments=(),
         payload={"call": call_id, "answer": "approve" if approve else "deny"},
+        received_at=work.clock.time(),
     )
     return Outcome(due=((resume, work.clock.time()),), trace=tuple(work.trace))
 
@@ -92,7 +96,10 @@ def resumed(work: Work) -> tuple[AssistantState, str] | Outcome:
     if suspended.state["person"] != _person(work):
         # The question stays open for the one who may answer it.
         return work.outcome(work.say("ask.other"), "engine", suspended=suspended)
-    work.context = replace(work.turn.session.context, asking="")
+    context = work.turn.session.context
+    if context.asking == suspended.call_id:  # a later question stays open
+        work.context = replace(context, asking="")
+    work.said = str(suspended.state.get("said", ""))
     work.step("resumed", call=suspended.call_id, answer=answer)
     if answer == "expired":
         title = suspended.state["title"]

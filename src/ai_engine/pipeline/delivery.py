@@ -9,12 +9,13 @@ from typing import Final
 
 from ai_engine.channels.base import Channel, Outgoing
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import Overloaded, SendRefused, SendRetryable
+from ai_engine.domain.errors import LostLease, Overloaded, SendRefused, SendRetryable
 from ai_engine.journal.base import Delivery, Journal
 from ai_engine.observe.logging import bind
 from ai_engine.observe.metrics import Metrics
 from ai_engine.pipeline.latency import OwnShare
 from ai_engine.pipeline.plan import Plan
+from ai_engine.pipeline.surely import surely
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def backoff_seconds(attempt: int, asked_for: float | None) -> float:
     """What the platform asked for, or exponential with jitter, at most five minutes."""
     if asked_for is not None:
         return min(max(asked_for, 0.0), BACKOFF_SECONDS_MAX)
-    full = min(BACKOFF_SECONDS_MAX, 0.5 * 2.0**attempt)
+    full = min(BACKOFF_SECONDS_MAX, 0.5 * 2.0 ** min(attempt, 16))
     return full * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
 
 
@@ -83,21 +84,35 @@ class Deliveries:
             trace_id=delivery.trace_id, message_id=delivery.inbound_id, channel=delivery.channel
         ):
             try:
-                await self._send(delivery)
-            except SendRetryable as error:
-                wait = backoff_seconds(delivery.attempt, error.retry_after_seconds)
-                await self._journal.retry(delivery, error.message, self._clock.time() + wait)
-                self._metrics.reply(delivery.channel, "retry")
-            except SendRefused as error:
-                await self._give_up(delivery, str(error))
-            except Exception as error:  # the supervision boundary of a delivery: tried again
-                log.exception("delivery of %s failed", delivery.id)
-                wait = backoff_seconds(delivery.attempt, None)
-                reason = type(error).__name__
-                await self._journal.retry(delivery, reason, self._clock.time() + wait)
-                self._metrics.reply(delivery.channel, "error")
+                result = await self._attempt(delivery)
+            except LostLease as error:
+                log.warning("delivery given up: %s", error)
+            except Exception:  # a fault of the journal must not end the other deliveries
+                log.exception("a delivery could not be ended; the next start repeats it")
             else:
-                self._metrics.reply(delivery.channel, "delivered")
+                self._metrics.reply(delivery.channel, result)
+
+    async def _attempt(self, delivery: Delivery) -> str:
+        """One attempt and its end in the journal: delivered | retry | error | dead."""
+        try:
+            await self._send(delivery)
+        except LostLease:
+            raise
+        except SendRetryable as error:
+            await self._again(delivery, error.message, error.retry_after_seconds)
+            return "retry"
+        except SendRefused as error:
+            await self._give_up(delivery, str(error))
+            return "dead"
+        except Exception as error:  # the supervision boundary of a delivery: tried again
+            log.exception("delivery of %s failed", delivery.id)
+            await self._again(delivery, type(error).__name__, None)
+            return "error"
+        return "delivered"
+
+    async def _again(self, delivery: Delivery, reason: str, asked_for: float | None) -> None:
+        at = self._clock.time() + backoff_seconds(delivery.attempt, asked_for)
+        await surely(lambda: self._journal.retry(delivery, reason, at), self._clock)
 
     async def _send(self, delivery: Delivery) -> None:
         if delivery.channel == ENGINE:
@@ -155,5 +170,4 @@ class Deliveries:
 
     async def _give_up(self, delivery: Delivery, reason: str) -> None:
         log.error("reply %s is a dead letter: %s", delivery.id, reason)
-        await self._journal.undeliverable(delivery, reason)
-        self._metrics.reply(delivery.channel, "dead")
+        await surely(lambda: self._journal.undeliverable(delivery, reason), self._clock)

@@ -21,16 +21,22 @@ def session_key(message: InboundMessage, scope: str) -> str:
     `scope` is `SessionConfig.scope` and decides for groups; a private chat is the person's own
     (one for each conversation, where a platform has several with the same person).
     """
-    who = f"{message.sender.tenant}/{message.sender.user_id}"
+    channel, chat = _part(message.channel), _part(message.chat.id)
+    who = f"{_part(message.sender.tenant)}/{_part(message.sender.user_id)}"
     if scope == "user":
-        return f"{message.channel}:user:{who}"
+        return f"{channel}:user:{who}"
     if message.chat.kind is ChatKind.PRIVATE:
-        return f"{message.channel}:private:{message.chat.id}:{who}"
+        return f"{channel}:private:{chat}:{who}"
     if scope == "group":
-        return f"{message.channel}:group:{message.chat.id}"
+        return f"{channel}:group:{chat}"
     if scope == "thread":
-        return f"{message.channel}:thread:{message.chat.id}/{message.chat.thread}"
-    return f"{message.channel}:member:{message.chat.id}:{who}"
+        return f"{channel}:thread:{chat}/{_part(message.chat.thread)}"
+    return f"{channel}:member:{chat}:{who}"
+
+
+def _part(name: str) -> str:
+    """A part of a key that cannot be taken for two: ids may hold any character."""
+    return name.replace("%", "%25").replace(":", "%3A").replace("/", "%2F")
 
 
 def lane(message: InboundMessage) -> Lane:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
 
 from ai_engine.channels.base import Channel
 from ai_engine.domain.clock import Clock
@@ -10,6 +12,9 @@ from ai_engine.domain.errors import SendFailed
 from ai_engine.domain.message import Json
 
 log = logging.getLogger(__name__)
+
+OPEN_SECONDS_MAX: Final = 5.0
+"""How long the end of a turn waits for the opening of its stream, so that it can be finished."""
 
 
 class PartialText:
@@ -38,6 +43,8 @@ class PartialText:
         """Plain data; the turn's replies carry it, so that delivery can finish the stream."""
         self._text = ""
         self._changed = asyncio.Event()
+        self._opened = asyncio.Event()
+        """Or failed to open."""
         self._task: asyncio.Task[None] | None = None
 
     def show(self, text: str) -> None:
@@ -57,6 +64,7 @@ class PartialText:
                     return
                 if not channel.capabilities.stream_by_key:
                     await self._remember(self.handle)
+            self._opened.set()
             while True:
                 await self._changed.wait()
                 self._changed.clear()
@@ -65,16 +73,21 @@ class PartialText:
                     await self._clock.sleep(channel.capabilities.stream_interval_ms / 1000)
         except SendFailed as error:
             log.info("stream of %s stopped: %s; the final answer follows", channel.name, error)
+        except Exception:  # partial text is best effort: it must not cost the answer
+            log.exception("stream of %s failed; the final answer follows", channel.name)
+        finally:
+            self._opened.set()
 
     async def stop(self) -> None:
-        """No more updates; returns when none is under way."""
+        """No more updates; returns when none is under way. Raises nothing but CancelledError."""
         task, self._task = self._task, None
         if task is None:
             return
-        task.cancel()
         try:
-            await task
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
+            # An opening cut short could leave a stream that nobody knows and nobody finishes.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OPEN_SECONDS_MAX):
+                    await self._opened.wait()
+        finally:
+            task.cancel()
+        await asyncio.wait({task})

@@ -18,6 +18,7 @@ from ai_engine.observe.metrics import Metrics
 from ai_engine.pipeline import actions, asking, commands
 from ai_engine.pipeline.latency import OwnShare
 from ai_engine.pipeline.plan import Plan
+from ai_engine.pipeline.surely import surely
 from ai_engine.pipeline.work import Work
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,11 @@ MODERATE: Final = "chat.moderate"
 @dataclass(slots=True, eq=False)
 class _Running:
     turn: Turn
+    work: Work
     task: asyncio.Task[None]
     stopped: bool = False
+    """A `/stop` means it: whatever it would have answered, it ends as stopped."""
+    cancelled: bool = False
     ending: bool = False
     """Its commit is under way: too late to stop it."""
 
@@ -57,93 +61,131 @@ class Turns:
 
     async def run(self) -> None:
         """Until the journal is drained. Turns in flight end first; if cancelled, they go back."""
-        slots = asyncio.Semaphore(self._plan().config.server.turns_max)
         async with asyncio.TaskGroup() as group:
-            async for turn in self._journal.turns():
-                if turn.lane is Lane.CONTROL:
-                    group.create_task(self._control(turn))
-                    continue
-                await slots.acquire()
-                task = group.create_task(self._mailbox(turn))
-                self._running[turn.session.key] = _Running(turn, task)
-                task.add_done_callback(lambda _: slots.release())
+            group.create_task(self._read_control(group))
+            await self._read_mailbox(group)
+
+    async def _read_mailbox(self, group: asyncio.TaskGroup) -> None:
+        """No turn is taken before there is room to run it, so `/stop` finds every one taken."""
+        slots = asyncio.Semaphore(self._plan().config.server.turns_max)
+        turns = self._journal.turns(Lane.MAILBOX)
+        while True:
+            await slots.acquire()
+            turn = await anext(turns, None)
+            if turn is None:
+                return
+            work = self._work(turn)
+            task = group.create_task(self._mailbox(turn))
+            self._running[turn.session.key] = _Running(turn, work, task)
+            task.add_done_callback(lambda _: slots.release())
+
+    async def _read_control(self, group: asyncio.TaskGroup) -> None:
+        """A reader of its own: `/stop` is wanted most when all places are taken."""
+        async for turn in self._journal.turns(Lane.CONTROL):
+            group.create_task(self._control(turn))
+
+    def _work(self, turn: Turn) -> Work:
+        return Work(turn, self._plan(), self._journal, self._metrics, self._clock)
 
     # The mailbox lane: one turn.
 
     async def _mailbox(self, turn: Turn) -> None:
         running = self._running[turn.session.key]
-        plan = self._plan()
-        work = Work(turn, plan, self._journal, self._metrics, self._clock)
-        with bind(
-            trace_id=turn.message.trace_id,
-            message_id=turn.id,
-            session=turn.session.id,
-            channel=turn.message.channel,
-        ):
+        work = running.work
+        with _bound(turn):
             try:
-                outcome = await self._outcome(running, work, plan)
+                outcome = await self._outcome(running)
                 running.ending = True
                 await self._commit(turn, work, outcome)
             except asyncio.CancelledError:
-                with suppress(LostLease):  # its end is being written already
-                    await self._journal.release(turn)
+                await self._give_back(turn)
                 raise
             except LostLease as error:
                 log.warning("turn given up: %s", error)
             except Exception as error:  # noqa: BLE001 - the supervision boundary of a turn
                 await self._fail(turn, work, error)
             finally:
-                await work.stream.stop()
                 if self._running.get(turn.session.key) is running:
                     del self._running[turn.session.key]
+                await work.stream.stop()
 
-    async def _outcome(self, running: _Running, work: Work, plan: Plan) -> Outcome:
+    async def _outcome(self, running: _Running) -> Outcome:
+        """The turn's end; nothing may be awaited between its last line and the commit."""
+        work = running.work
+        outcome: Outcome | None = None
         try:
-            async with asyncio.timeout(plan.config.server.turn_timeout_seconds):
+            async with asyncio.timeout(work.plan.config.server.turn_timeout_seconds):
                 outcome = await answer(work)
+            await work.stream.stop()
         except asyncio.CancelledError:
             if not running.stopped:
                 raise
             running.task.uncancel()
-            outcome = _stopped(work)
-        await work.stream.stop()
-        return outcome
+            await work.stream.stop()
+        return _stopped(work) if outcome is None or running.stopped else outcome
 
     async def _commit(self, turn: Turn, work: Work, outcome: Outcome) -> None:
         message = turn.message
-        if turn.blocked_seconds is not None:
+        if turn.blocked_seconds is not None and turn.attempt == 1:
             excluded = turn.blocked_seconds + work.watch.outside_seconds
             self._share.put(turn.id, message.received_at, excluded)
-        n = await self._journal.commit(turn, outcome)
+        n = await surely(lambda: self._journal.commit(turn, outcome), self._clock)
         self._events.publish(Progressed(session_key=turn.session.key, n=n))
         self._metrics.turn(self._clock.time() - message.received_at)
 
     async def _fail(self, turn: Turn, work: Work, error: Exception) -> None:
         log.error("turn failed: %s", type(error).__name__, exc_info=error)
-        apology = work.replies(work.say("turn.failed", id=turn.id), "engine")[0]
         reason = error.message if isinstance(error, EngineError) else type(error).__name__
+        await work.stream.stop()
+        apology = work.replies(work.say("turn.failed", id=turn.id), "engine")[0]
+        steps = tuple(work.trace)
         try:
-            verdict = await self._journal.fail(turn, reason, reply=apology, trace=tuple(work.trace))
+            await surely(work.keep_stream, self._clock)
+            verdict = await surely(
+                lambda: self._journal.fail(turn, reason, reply=apology, trace=steps), self._clock
+            )
+            if verdict.dead:
+                await self._tell(turn.session.key)
         except LostLease as lost:
             log.warning("failed turn given up: %s", lost)
-            return
-        self._metrics.turn_failed(turn.message.channel, "dead" if verdict.dead else "retry")
+        except Exception:  # a fault of the journal must not end the other turns
+            log.exception("a failed turn could not be ended; the next start repeats it")
+        else:
+            self._metrics.turn_failed(turn.message.channel, "dead" if verdict.dead else "retry")
+
+    async def _tell(self, session_key: str) -> None:
+        """An apology is in the session's log: those who follow it should look."""
+        with suppress(EngineError):  # they look by themselves too, only later
+            session = await self._journal.session_by_key(session_key)
+            if session is not None:
+                self._events.publish(Progressed(session_key=session_key, n=session.last_event))
+
+    async def _give_back(self, turn: Turn) -> None:
+        try:
+            await self._journal.release(turn)
+        except LostLease:
+            return  # its end is being written already
+        except EngineError as error:
+            log.warning("turn not released, the next start repeats it: %s", error)
 
     # The control lane: `/stop` overtakes.
 
     async def _control(self, turn: Turn) -> None:
-        work = Work(turn, self._plan(), self._journal, self._metrics, self._clock)
-        try:
-            await self._commit(turn, work, self._stop(turn, work))
-        except LostLease as error:
-            log.warning("control message given up: %s", error)
-            return
-        except Exception as error:  # noqa: BLE001 - the supervision boundary of a control message
-            await self._fail(turn, work, error)
-            return
-        running = self._stoppable(turn, work)
-        if running is not None:
-            running.stopped = True
+        work = self._work(turn)
+        with _bound(turn):
+            running = self._stoppable(turn, work)
+            try:
+                if running is not None and not await self._claim(running):
+                    running = None
+                await self._commit(turn, work, _stop(work, answered=running is not None))
+            except LostLease as error:
+                log.warning("control message given up: %s", error)
+                return
+            except Exception as error:  # noqa: BLE001 - the supervision boundary of a control message
+                await self._fail(turn, work, error)
+                return
+        if running is not None and not (running.ending or running.cancelled):
+            running.cancelled = True
             running.task.cancel()
 
     def _stoppable(self, turn: Turn, work: Work) -> _Running | None:
@@ -153,26 +195,48 @@ class Turns:
         mine = running.turn.message.sender == turn.message.sender
         return running if mine or work.allowed(MODERATE) else None
 
-    def _stop(self, turn: Turn, work: Work) -> Outcome:
-        sender = turn.message.sender
-        whose = "*" if work.allowed(MODERATE) else sender.user_id
-        work.step("stop")
-        if self._stoppable(turn, work) is None:
-            answer = work.outcome(work.say("stop.nothing"), "command")
-            replies = answer.replies
-        else:
-            replies = ()  # the stopped turn itself answers
-        return Outcome(
-            replies=replies,
-            cancel_queued_of=(sender.tenant, sender.platform, whose),
-            trace=tuple(work.trace),
-        )
+    async def _claim(self, running: _Running) -> bool:
+        """Durable before the `/stop` counts as handled: should the process end in between, the
+        repeated turn ends as stopped too. False when the turn has just ended."""
+        running.stopped = True
+        try:
+            await running.work.mark_stopped()
+        except LostLease:
+            return False
+        return True
+
+
+def _bound(turn: Turn) -> bind:
+    return bind(
+        trace_id=turn.message.trace_id,
+        message_id=turn.id,
+        session=turn.session.id,
+        channel=turn.message.channel,
+    )
+
+
+def _stop(work: Work, *, answered: bool) -> Outcome:
+    """What a `/stop` commits. `answered`: the stopped turn itself answers."""
+    sender = work.message.sender
+    work.step("stop", running=answered)
+    replies = () if answered else work.outcome(work.say("stop.nothing"), "command").replies
+    return Outcome(
+        replies=replies,
+        cancel_queued_of=(
+            sender.tenant,
+            sender.platform,
+            "*" if work.allowed(MODERATE) else sender.user_id,
+        ),
+        trace=tuple(work.trace),
+    )
 
 
 async def answer(work: Work) -> Outcome:
     """Who may → what was asked → which part answers."""
     message = work.message
     work.step("turn", attempt=work.turn.attempt, crashes=work.turn.crashes)
+    if work.was_stopped:
+        return _stopped(work)
     if not work.allowed(CHAT):
         return work.outcome(work.say("turn.denied", action=CHAT), "engine")
     if message.kind is MessageKind.RESUME:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 from ai_engine.assistant.base import AssistantState
@@ -47,11 +48,13 @@ class Work:
         self.context: Context | None = None
         self.watch = Stopwatch(clock)
         self.model_seconds = 0.0
-        self.text = ""
-        """The answer so far, for a turn that is stopped."""
+        self.said = turn.message.text
+        """The person's words that this turn answers; a resumed turn's are those asked about."""
         self._journal = journal
         saved = turn.checkpoint or {}
         self._saved: Json = dict(saved)
+        self.text = str(saved.get("stopped", ""))
+        """The answer so far, for a turn that is stopped."""
         self.stream = PartialText(
             plan.channels.get(self.message.channel),
             {**self.message.target, "session_key": turn.session.key},
@@ -97,7 +100,7 @@ class Work:
         history: tuple[HistoryEntry, ...] = ()
         if remember:
             history = (
-                HistoryEntry(role="user", text=self.message.text),
+                HistoryEntry(role="user", text=self.said),
                 HistoryEntry(role="assistant", text=answer),
             )
         more.setdefault("context", self.context)
@@ -121,11 +124,27 @@ class Work:
         self.watch.add(seconds, what)
 
     async def checkpoint(self, state: AssistantState) -> None:
-        self._saved["assistant"] = dump_state(state)
-        await self._journal.checkpoint(self.turn, self._saved)
+        await self._save("assistant", dump_state(state))
 
     async def _remember_stream(self, handle: Json) -> None:
-        self._saved["stream"] = handle
+        await self._save("stream", handle)
+
+    async def keep_stream(self) -> None:
+        """Before this attempt is given up: the next one, or the apology, must find the stream."""
+        if self.stream.handle is not None and "stream" not in self._saved:
+            await self._remember_stream(self.stream.handle)
+
+    @property
+    def was_stopped(self) -> bool:
+        """A `/stop` meant an earlier attempt of this turn, which then ended with the process."""
+        return "stopped" in (self.turn.checkpoint or {})
+
+    async def mark_stopped(self) -> None:
+        """Durable: whatever happens, this turn's answer is what was said so far."""
+        await self._save("stopped", self.text)
+
+    async def _save(self, name: str, value: Any) -> None:
+        self._saved = {**self._saved, name: value}  # a new one: the journal may hold the former
         await self._journal.checkpoint(self.turn, self._saved)
 
     def saved_state(self) -> AssistantState | None:
@@ -158,10 +177,14 @@ class Work:
             outcome = "timeout"
             sentence = self.say("skill.timeout", skill=tool.name, seconds=tool.timeout_seconds)
             result = ToolResult(text=sentence, error=True)
-        except Exception:
+        except Exception:  # a skill's bug is its result; logged, never swallowed
             outcome = "crashed"
             log.exception("skill %s failed", tool.name)
             result = ToolResult(text=self.say("skill.crashed", skill=tool.name), error=True)
+        except asyncio.CancelledError:
+            seconds = self.clock.monotonic() - started
+            self._record(tool, call, ToolResult(text="", error=True), "cancelled", seconds)
+            raise
         if result.error and outcome == "ok":
             outcome = "error"
         return self._record(tool, call, result, outcome, self.clock.monotonic() - started)
@@ -180,5 +203,6 @@ class Work:
             )
         )
         if not result.error:
-            self.context = Context(last_skill=tool.name, params=dict(call.arguments))
+            before = self.context or self.turn.session.context
+            self.context = replace(before, last_skill=tool.name, params=dict(call.arguments))
         return result
