@@ -194,10 +194,14 @@ def until_signal() -> asyncio.Future[str]:
 async def announced(data: Path, url: str) -> AsyncGenerator[None]:
     """While it runs, the data directory says where this engine is; other commands read it."""
     note = data / RUN_FILE
+    mine = json.dumps({"pid": os.getpid(), "url": url})
     new = note.with_suffix(".new")
-    new.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+    new.write_text(mine, encoding="utf-8")
     new.replace(note)
     try:
         yield
     finally:
-        note.unlink(missing_ok=True)
+        # An engine that takes over has written its own.
+        with contextlib.suppress(OSError):
+            if note.read_text(encoding="utf-8") == mine:
+                note.unlink()

@@ -15,6 +15,8 @@ class Limits:
 
     backlog_messages_max: int = 10_000
     """`accept` refuses (Overloaded) when this many messages wait or run."""
+    outbox_replies_max: int = 100_000
+    """`accept` refuses, too, when this many replies wait for their platform."""
     session_idle_seconds: float = 900.0
     dedup_seconds: float = 24 * 3600.0
     handled_seconds: float = 3600.0
@@ -187,6 +189,11 @@ class Stats:
 class Journal(Protocol):
     """See docs/architecture.md, "The journal". All times are seconds since the Unix epoch."""
 
+    @property
+    def owner(self) -> bool:
+        """True while this process has the turns and deliveries; else it accepts and stands by."""
+        ...
+
     async def accept(
         self,
         message: InboundMessage,
@@ -199,7 +206,8 @@ class Journal(Protocol):
         """Durable when it returns. A duplicate (channel, message_id) is recognised for 24 h.
 
         Raises:
-            Overloaded: the backlog is full, or the journal is closing. Nothing was kept.
+            Overloaded: the backlog or the outbox is full, the disk refuses, or the journal is
+                closing. Nothing was kept.
         """
         ...
 

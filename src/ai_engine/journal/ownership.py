@@ -116,6 +116,11 @@ class OwnedJournal(ABC, Generic[B]):
 
     # Ownership and time.
 
+    @property
+    def owner(self) -> bool:
+        """See `Journal.owner`."""
+        return self._owner
+
     def _want_ownership(self) -> None:
         if self._owning is None and not self._closing:
             self._owning = self._spawn(self._own())
