@@ -1,5 +1,6 @@
 """The admin REST API, mounted at `/api/v1`. Every route passes the one policy point."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -7,12 +8,14 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from ai_engine import __version__
 from ai_engine.api import views
 from ai_engine.config.explain import masked
 from ai_engine.domain.errors import (
+    EngineError,
     Forbidden,
     Malformed,
     NotFound,
@@ -26,6 +29,8 @@ from ai_engine.journal.base import Journal
 from ai_engine.pipeline.plan import Plan
 from ai_engine.policy.authorize import Actor
 from ai_engine.security.access import Access
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,34 @@ MessageId = Annotated[str, Path(max_length=512)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
+class Fault(BaseModel):
+    """Why a request was refused."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    code: str
+    """Stable; docs/reference/errors.md lists them."""
+    message: str
+    hint: str
+    """What to do; may be empty."""
+
+
+class Refusal(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: Fault
+
+
+_FAULTS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "No token, or a wrong one."},
+    403: {"model": Refusal, "description": "None of the caller's roles allows it."},
+    404: {"model": Refusal, "description": "There is nothing of that id."},
+    422: {"model": Refusal, "description": "A parameter or the body is not as described."},
+    429: {"model": Refusal, "description": "Too many wrong tokens; `Retry-After` says how long."},
+    503: {"model": Refusal, "description": "Not now; `Retry-After` says when."},
+}
+
+
 def build(admin: Admin) -> FastAPI:
     """The sub-application with its OpenAPI description at `/api/v1/openapi.json`."""
     app = FastAPI(
@@ -58,10 +91,13 @@ def build(admin: Admin) -> FastAPI:
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        responses={"4XX": {"description": '`{"error": {"code", "message", "hint"}}`'}},
+        openapi_url=None,
+        responses=_FAULTS,
     )
+    app.add_exception_handler(EngineError, _failed)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _unrouted)
 
     def may(action: str) -> Any:
         async def check(request: Request) -> None:
@@ -91,6 +127,23 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
         headers["retry-after"] = str(error.retry_after_seconds)
     body = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     return JSONResponse(body, status_code=error.status, headers=headers)
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """The journal could not be read, say: nothing that the caller did."""
+    assert isinstance(error, EngineError)
+    log.error("the admin API could not answer: %s", error)
+    return await _refused(request, Overloaded(error.message, hint=error.hint))
+
+
+async def _unrouted(request: Request, error: Exception) -> JSONResponse:
+    """No such path, or not by this method."""
+    assert isinstance(error, HTTPException)
+    refused = NotFound("nothing answers here", hint="see /api/v1/openapi.json")
+    answer = await _refused(request, refused)
+    answer.status_code = error.status_code
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -149,6 +202,11 @@ def _messages(app: FastAPI, admin: Admin, may: May) -> None:
 
 
 def _state(app: FastAPI, admin: Admin, may: May) -> None:
+    @app.get("/openapi.json", dependencies=[may("status.read")])
+    async def description() -> Json:
+        """What this API offers."""
+        return app.openapi()
+
     @app.get("/status", dependencies=[may("status.read")])
     async def status() -> Json:
         """Version, readiness, journal figures."""

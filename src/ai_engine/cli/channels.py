@@ -1,6 +1,6 @@
 """`ai-engine channels`: connections to chat platforms."""
 
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -10,6 +10,10 @@ from ai_engine.cli.options import ConfigOption, DataOption, EnvOption, JsonOptio
 from ai_engine.cli.output import failing, print_json, say, table
 from ai_engine.cli.reach import call, running_url
 from ai_engine.cli.settings import load_config
+from ai_engine.config.schema import ChannelConfig
+
+WEBCHAT: Final = "webchat"
+"""Always there, unless the configuration turns it off."""
 
 app = typer.Typer(help="Connections to chat platforms.", no_args_is_help=True)
 
@@ -53,6 +57,7 @@ def _age(channel: dict[str, Any]) -> str:
 
 def _configured(path: Any, env: str | None) -> list[dict[str, Any]]:
     settings = load_config(path, env=env).config
+    implied = {} if WEBCHAT in settings.channels else {WEBCHAT: ChannelConfig(type=WEBCHAT)}
     return [
         {
             "name": name,
@@ -62,7 +67,7 @@ def _configured(path: Any, env: str | None) -> list[dict[str, Any]]:
             "last_event_age_seconds": None,
             "connected": False,
         }
-        for name, channel in settings.channels.items()
+        for name, channel in {**settings.channels, **implied}.items()
     ]
 
 

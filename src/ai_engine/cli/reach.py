@@ -1,6 +1,9 @@
 """How a command reaches the data: the API of the engine that runs on it, or its files."""
 
+import fcntl
+import http.client
 import json
+import os
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -9,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from ai_engine.domain.errors import EngineError, NotFound, Refused
+from ai_engine.domain.errors import EngineError, NotFound, Refused, Unauthenticated
 
 if TYPE_CHECKING:
     from ai_engine.journal.base import Journal
 
+LOCK_FILE: Final = "journal.db.lock"
 RUN_FILE: Final = "engine.json"
 """In the data directory: `{"pid", "url"}` of the engine that runs on it."""
 _SECONDS_MAX: Final = 10.0
@@ -36,7 +40,13 @@ class Answer:
 
 
 def running_url(data: Path) -> str | None:
-    """The base URL of the engine that runs on this directory; None when none answers."""
+    """The base URL of the engine that runs on this directory; None when none answers.
+
+    A note that a killed engine left behind is not followed: whatever listens there now must not
+    be given the admin token.
+    """
+    if not _owned(data):
+        return None
     try:
         url = str(json.loads((data / RUN_FILE).read_text(encoding="utf-8"))["url"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -44,13 +54,34 @@ def running_url(data: Path) -> str | None:
     try:
         with _DIRECT.open(f"{url}/healthz", timeout=2.0):
             return url
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return None
+
+
+def _owned(data: Path) -> bool:
+    """Whether a process holds the journal's lock file, as a running engine does."""
+    try:
+        fd = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def call(url: str, data: Path, path: str, *, method: str = "GET", body: Any = None) -> Any:
     """One request to the admin API. Raises Refused (NotFound, …) as the API says, Unreachable."""
-    token = (data / "admin.token").read_text(encoding="ascii").strip()
+    try:
+        token = (data / "admin.token").read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise Unauthenticated(
+            f"{data / 'admin.token'} cannot be read: {error}",
+            hint="run the command as the user that the engine runs as",
+        ) from error
     request = urllib.request.Request(  # noqa: S310 - the URL is the engine's own
         f"{url}/api/v1/{path}",
         method=method,
@@ -62,7 +93,7 @@ def call(url: str, data: Path, path: str, *, method: str = "GET", body: Any = No
             return json.load(response)
     except urllib.error.HTTPError as error:
         raise _as_said(error) from error
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unreachable(
             f"the engine at {url} does not answer: {error}",
             hint="see its log; `ai-engine serve` starts it again",
