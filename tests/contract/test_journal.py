@@ -96,6 +96,18 @@ async def test_a_full_backlog_refuses_and_an_answered_message_makes_room(engine,
         assert not (await j.accept(id="p4")).duplicate
 
 
+async def test_a_full_outbox_refuses_until_replies_have_left(engine, tmp_path, clock):
+    async with opened(engine, tmp_path, clock, Limits(outbox_replies_max=2)) as j:
+        await j.accept()
+        await j.answer(await j.turns.next(), "one", "two", "three")
+        delivery = await j.deliveries.next()
+        with pytest.raises(Overloaded):
+            await j.accept(key="other")
+        await j.journal.delivered(delivery)
+        await j.deliveries.next()
+        assert not (await j.accept(key="other")).duplicate
+
+
 async def test_the_backlog_is_bounded_before_anybody_reads_turns(engine, tmp_path, clock):
     limits = Limits(backlog_messages_max=2)
     async with engine.open(tmp_path, limits, clock) as journal:

@@ -15,6 +15,7 @@ from ai_engine.domain.errors import EngineError, LostLease, Overloaded
 from ai_engine.domain.session import Context, HistoryEntry
 from ai_engine.journal.base import AuditEntry, Limits, Outcome, Suspended
 from ai_engine.journal.sqlite import SqliteJournal
+from ai_engine.journal.sqlite_book import SqliteBook
 
 from support.clock import ManualClock
 from support.journals import ENGINES, TIMEOUT, Desk, desk, killed, message, opened
@@ -88,6 +89,22 @@ async def test_one_message_costs_two_fsyncs(j: Desk):
         await j.answer(await j.turns.next(), "answer")
         await j.journal.delivered(await j.deliveries.next())
     assert (await j.journal.stats()).syncs - before == 10
+
+
+async def test_durable_writes_are_synchronised_and_soft_ones_are_not(j: Desk):
+    def level() -> int:
+        return j.journal._writer._db.execute("PRAGMA synchronous").fetchone()[0]
+
+    normal, full = 1, 2
+    await j.accept()
+    await j.accept("queued")
+    turn = await j.turns.next()
+    await j.settle()
+    assert level() == normal  # the turn's start
+    await j.journal.checkpoint(turn, {})
+    assert level() == full
+    await j.journal.release(turn)
+    assert level() == normal
 
 
 async def test_many_at_once_share_their_fsyncs(j: Desk):
@@ -186,6 +203,7 @@ async def test_an_owner_that_was_replaced_can_change_nothing_any_more(path, cloc
         with pytest.raises(LostLease):
             await old.journal.delivered(delivery)
         assert not (await old.journal.stats()).owner
+        assert old.journal._queues.backlog == 0
         again = await new.turns.take(2)
         assert [(turn.message.text, turn.checkpoint) for turn in again] == [
             ("two", None),
@@ -296,6 +314,26 @@ async def test_a_start_that_could_not_be_written_is_tried_again(j: Desk, clock):
     await clock.advance(1)
     assert (await j.turns.next()).message.text == "two"
     assert database.execute("SELECT count(*) FROM inbound WHERE state < 2").fetchone() == (1,)
+
+
+async def test_what_others_accepted_is_found_even_when_the_next_write_fails(
+    j: Desk, path, clock, monkeypatch
+):
+    async with SqliteJournal(path, Limits(), clock) as other:
+        await other.accept(message("from another"), "k")
+    original = SqliteBook.flush
+    fails = [True]
+
+    def flush(book):
+        if fails.pop() if fails else False:
+            raise sqlite3.OperationalError("disk I/O error")
+        original(book)
+
+    monkeypatch.setattr(SqliteBook, "flush", flush)
+    with pytest.raises(Overloaded):
+        await j.accept("mine")
+    assert await j.accept("mine")
+    assert (await j.turns.next()).message.text == "from another"
 
 
 async def test_one_operations_failure_is_its_own(j: Desk):

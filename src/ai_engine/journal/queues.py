@@ -44,6 +44,11 @@ class Queues:
         waiting = len(self._mailbox) + len(self._control) + len(self._due)
         return waiting + len(self.running)
 
+    @property
+    def replies(self) -> int:
+        """Replies that wait for their platform."""
+        return len(self._outbox)
+
     def clear(self) -> None:
         """Nothing is open here any more."""
         for lanes in (self._mailbox, self._control, self._outbox):

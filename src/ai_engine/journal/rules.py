@@ -45,6 +45,14 @@ def full_backlog(limit: int) -> Overloaded:
     )
 
 
+def full_outbox(limit: int) -> Overloaded:
+    return Overloaded(
+        f"{limit} replies wait for their platform; nothing was accepted",
+        hint="see which channel fails: ai-engine channels list",
+        retry_after_seconds=30,
+    )
+
+
 def step(at: float, name: str, **more: Any) -> Json:
     """One step of a trace."""
     return {"at": round(at, 4), "step": name, **more}

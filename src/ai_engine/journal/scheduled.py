@@ -53,6 +53,8 @@ class ScheduledJournal(OwnedJournal[B]):
         backlog_max = self._limits.backlog_messages_max
         if self._owner and self._queues.backlog + self._accepting >= backlog_max:
             raise rules.full_backlog(backlog_max)
+        if self._queues.replies >= self._limits.outbox_replies_max:
+            raise rules.full_outbox(self._limits.outbox_replies_max)
         row = Inbound(
             id=new_id("m"),
             message=message,

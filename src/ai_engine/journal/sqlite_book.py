@@ -72,7 +72,6 @@ class SqliteBook:
         self._inbound: list[sql.Row] = []
         self._run: list[int] = []
         self._ended: dict[int, list[int]] = {}
-        self._gone: set[int] = set()
         self._events: list[sql.Row] = []
         self._entries: list[sql.Row] = []
         self._outbox: list[sql.Row] = []
@@ -118,8 +117,7 @@ class SqliteBook:
         )
 
     def mark_running(self, row: Inbound) -> None:
-        if row.seq not in self._gone:
-            self._run.append(row.seq)
+        self._run.append(row.seq)
 
     def mark_queued(self, row: Inbound, attempts: int, first_error_at: float, due: float) -> None:
         self.flush()
@@ -135,7 +133,6 @@ class SqliteBook:
         )
 
     def close_inbound(self, row: Inbound, state: int) -> None:
-        self._gone.add(row.seq)
         self._ended.setdefault(state, []).append(row.seq)
 
     def save_checkpoint(self, row: Inbound, state: Json) -> None:
@@ -358,7 +355,7 @@ class SqliteBook:
             ]
             sql.KNOWN.write(self.db, rows)
             self._new_known.clear()
-        if self._run:
+        if self._run:  # before the ends: what was cancelled in this transaction stays so
             sql.RUN.run(self.db, self._run)
             self._run.clear()
         if self._ended:
