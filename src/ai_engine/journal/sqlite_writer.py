@@ -32,10 +32,10 @@ LAZY_SECONDS: Final = 0.05
 LAZY_RETRY_SECONDS: Final = 1.0
 LAZY_MAX: Final = 10_000
 """Lazy operations kept while the disk refuses; a lost `delivered` repeats a delivery at worst."""
-SYNC_SECONDS: Final = 1 / 58
+SYNC_SECONDS: Final = 1 / 55
 """The least time between two fsyncs under load."""
 QUIET_RATE: Final = 100.0
-BUSY_RATE: Final = 500.0
+BUSY_RATE: Final = 450.0
 """Durable operations a second from which the linger begins, and at which it is whole."""
 RATE_SECONDS: Final = 0.25
 """Time constant of the measured rate."""
