@@ -431,7 +431,7 @@ async def test_everything_is_forgotten_at_its_time(path, tmp_path, clock):
             "history": 1,  # of the session that is suspended
             "session": 3,
             "known": 3,
-            "trace": 12,
+            "trace": 10,
             "dead": 2,
             "audit": 2,
             "suspended": 1,

@@ -67,6 +67,16 @@ class Lanes(Generic[T]):
             return True
         return False
 
+    def reserve(self, key: str) -> bool:
+        """Make the lane busy for an item that is on its way, until `done`; False when the lane
+        holds something already."""
+        if key in self._lanes:
+            return False
+        lane = self._lanes[key] = _Lane()
+        lane.busy = True
+        self._busy += 1
+        return True
+
     def peek(self) -> T | None:
         """The next item that `pop` would give."""
         while self._ready:

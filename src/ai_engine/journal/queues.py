@@ -14,6 +14,9 @@ from ai_engine.journal.base import Limits, Turn
 from ai_engine.journal.lanes import Lanes
 from ai_engine.journal.rows import Inbound, OutboxRow
 
+RESERVED_MAX = 64
+"""Turns started before a reader takes them: a crash counts against each of them."""
+
 
 class Queues:
     """The mailboxes, the control lane, messages due later, and the outbox."""
@@ -35,14 +38,18 @@ class Queues:
         self.sending: dict[int, OutboxRow] = {}
         self.ending = 0
         """Turns and deliveries whose end is being written: no longer in `running` or `sending`."""
+        self.readers = 0
+        """Readers of the mailbox that wait for a turn."""
+        self.reserved = 0
+        """Places taken for messages that are being accepted."""
         self.turn_ready = asyncio.Event()
         self.delivery_ready = asyncio.Event()
 
     @property
     def backlog(self) -> int:
-        """Messages that wait (those due later too) or run."""
+        """Messages that wait (those due later too), run, or are being accepted to run at once."""
         waiting = len(self._mailbox) + len(self._control) + len(self._due)
-        return waiting + len(self.running)
+        return waiting + len(self.running) + self.reserved
 
     @property
     def replies(self) -> int:
@@ -59,6 +66,7 @@ class Queues:
         self.offered.clear()
         self.sending.clear()
         self.ending = 0
+        self.reserved = 0
         self._alone = None
 
     @property
@@ -93,6 +101,31 @@ class Queues:
 
     def _lanes(self, row: Inbound) -> Lanes[Inbound]:
         return self._control if row.lane is Lane.CONTROL else self._mailbox
+
+    def reserve(self, key: str) -> bool:
+        """Whether a message of this session may start as it is accepted: a reader waits for it,
+        the session is idle, and nothing else is ready. If so, its place is taken until `offer` or
+        `free`."""
+        ahead = len(self.offered) + self.reserved
+        if not self.readers or ahead >= RESERVED_MAX or self._alone is not None:
+            return False
+        if self._mailbox.peek() is not None or not self._mailbox.reserve(key):
+            return False
+        self.reserved += 1
+        return True
+
+    def free(self, key: str) -> None:
+        """Nothing was started in the place that `reserve` took."""
+        self.reserved -= 1
+        self._mailbox.done(key)
+        self.turn_ready.set()
+
+    def offer(self, row: Inbound, turn: Turn) -> None:
+        """The row was started as it was accepted, in the place that `reserve` took."""
+        self.reserved -= 1
+        self.running[row.seq] = row
+        self.offered.append((row, turn))
+        self.turn_ready.set()
 
     def offers(self, lane: Lane | None) -> bool:
         """Whether a started turn of this lane (None: of any) waits for a reader."""

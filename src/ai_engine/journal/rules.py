@@ -20,6 +20,7 @@ from ai_engine.journal.rows import (
     DEAD,
     DELIVERED,
     HANDLED,
+    QUEUED,
     RUNNING,
     STOPPED,
     UNDELIVERABLE,
@@ -59,9 +60,15 @@ def step(at: float, name: str, **more: Any) -> Json:
 
 
 def accept(
-    book: Book, row: Inbound, audit: Sequence[AuditEntry] = (), backlog_max: int | None = None
+    book: Book,
+    row: Inbound,
+    audit: Sequence[AuditEntry] = (),
+    backlog_max: int | None = None,
+    *,
+    at_once: bool = False,
 ) -> Receipt:
     """Keep a message, unless it is a duplicate. `backlog_max` None: the caller has counted.
+    `at_once`: it is running from now on, when its session has nothing else to do.
 
     Raises:
         Overloaded: the backlog is full.
@@ -77,6 +84,7 @@ def accept(
     row.counted = row.due <= book.now
     if row.counted:
         session.pending += 1
+    row.state = RUNNING if at_once and session.pending == 1 else QUEUED
     if message.kind is MessageKind.TEXT:
         log_event(book, session, "message", _message_body(row))
     book.save_session(session)
@@ -92,7 +100,8 @@ def accept(
         session_key=row.session_key,
         trace_id=message.trace_id,
     )
-    book.add_trace(row.seq, (accepted,))
+    started = (_start_step(book, row),) if row.state == RUNNING else ()
+    book.add_trace(row.seq, (accepted, *started))
     book.add_audit(row, audit)
     return Receipt(id=row.id, duplicate=False, session_id=session_id, event=session.last_event)
 
@@ -116,8 +125,27 @@ def start(book: Book, row: Inbound, counted: bool) -> Started:
         session.pending += 1
         book.save_session(session)
     book.mark_running(row)
+    book.add_trace(row.seq, (_start_step(book, row),))
+    return _load(book, row, session)
+
+
+def accept_and_start(
+    book: Book, row: Inbound, audit: Sequence[AuditEntry] = ()
+) -> tuple[Receipt, Started | None]:
+    """`accept` and `start` in one; None when another message of the session comes first, or this
+    is a duplicate."""
+    receipt = accept(book, row, audit, at_once=True)
+    if receipt.duplicate or row.state != RUNNING:
+        return receipt, None
+    return receipt, _load(book, row, open_session(book, row.session_key, row.message))
+
+
+def _start_step(book: Book, row: Inbound) -> Json:
     more = {"crashes": row.crashes} if row.crashes else {}
-    book.add_trace(row.seq, (step(book.now, "started", attempt=row.attempts + 1, **more),))
+    return step(book.now, "started", attempt=row.attempts + 1, **more)
+
+
+def _load(book: Book, row: Inbound, session: SessionRow) -> Started:
     suspended = None
     if row.message.kind is MessageKind.RESUME:
         suspended = book.suspended(row.session_key, str(row.message.payload.get("call", "")))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
-from ai_engine.domain.errors import LostLease, Overloaded
+from ai_engine.domain.errors import EngineError, LostLease, Overloaded
 from ai_engine.domain.ids import new_id
 from ai_engine.domain.message import InboundMessage, Json, Lane
 from ai_engine.domain.reply import Reply
@@ -62,6 +62,10 @@ class ScheduledJournal(OwnedJournal[B]):
             lane=lane,
             due=not_before or 0.0,
         )
+        if lane is Lane.MAILBOX and not row.due and self._owner:
+            receipt = await self._accept_and_start(row, audit)
+            if receipt is not None:
+                return receipt
         counted = None if self._owner else backlog_max
         run = partial(rules.accept, row=row, audit=audit, backlog_max=counted)
         self._accepting += 1
@@ -75,6 +79,43 @@ class ScheduledJournal(OwnedJournal[B]):
             self._accepting -= 1
 
         return await self._call(run, durable=True, done=accepted, failed=refused, fenced=False)
+
+    async def _accept_and_start(self, row: Inbound, audit: Sequence[AuditEntry]) -> Receipt | None:
+        """For an idle session, one round trip instead of two; None when it is not idle."""
+        queues = self._queues
+        if not queues.reserve(row.session_key):
+            return None
+
+        def accepted(result: tuple[Receipt, Started | None]) -> None:
+            receipt, start = result
+            if start is None:
+                queues.free(row.session_key)
+                if not receipt.duplicate:
+                    self._take_in(row)
+                return
+            row.queued_at, row.blocked_seconds = self._clock.monotonic(), 0.0
+            queues.offer(row, row.turn(start, self._epoch))
+            if self._closing:
+                queues.offered.pop()
+                self._give_back(row)
+
+        def refused(_: Exception) -> None:
+            queues.free(row.session_key)
+
+        try:
+            receipt, _ = await self._call(
+                partial(rules.accept_and_start, row=row, audit=audit),
+                durable=True,
+                done=self._as_owner(accepted),
+                failed=self._as_owner(refused),
+            )
+        except LostLease:
+            return None  # the new owner starts it
+        except Overloaded:
+            raise
+        except EngineError as error:
+            raise Overloaded(error.message, hint=error.hint) from error
+        return receipt
 
     def _take_in(self, row: Inbound | OutboxRow) -> None:
         """A new row takes its place; a no-op unless this process is the owner."""
@@ -101,8 +142,17 @@ class ScheduledJournal(OwnedJournal[B]):
             if self._owner and not queues.starting:
                 self._start_ready(lane)
             if not queues.offers(lane):
-                await queues.turn_ready.wait()
+                await self._turn_ready(lane)
         queues.turn_ready.set()  # other readers end too
+
+    async def _turn_ready(self, lane: Lane | None) -> None:
+        """Until somebody should look again."""
+        mailbox = lane is not Lane.CONTROL
+        self._queues.readers += mailbox
+        try:
+            await self._queues.turn_ready.wait()
+        finally:
+            self._queues.readers -= mailbox
 
     def _start_ready(self, lane: Lane | None) -> None:
         """Start what may start, many in one go."""

@@ -74,6 +74,8 @@ class SqliteBook:
         self._ended: dict[int, list[int]] = {}
         self._events: list[sql.Row] = []
         self._entries: list[sql.Row] = []
+        self._remembered: set[str] = set()
+        """Sessions with entries of their history that are not written yet."""
         self._outbox: list[sql.Row] = []
         self._sent: dict[int, list[int]] = {}
         self._steps: list[sql.Row] = []
@@ -108,7 +110,7 @@ class SqliteBook:
                 row.id,
                 row.session_key,
                 1 if row.lane is Lane.CONTROL else 0,
-                QUEUED,
+                row.state,
                 row.due,
                 1 if row.counted else 0,
                 row.accepted_at,
@@ -184,17 +186,18 @@ class SqliteBook:
         )
 
     def history(self, row: SessionRow) -> tuple[HistoryEntry, ...]:
-        if self._entries:
+        if row.key in self._remembered:
             self.flush()
         found = self.db.execute(_ONE_HISTORY, (row.key, row.history_from))
         return tuple(HistoryEntry(role=r, text=t, tokens=n) for r, t, n in found)
 
     def add_history(self, key: str, first: int, entries: Sequence[HistoryEntry]) -> None:
+        self._remembered.add(key)
         for n, entry in enumerate(entries, first):
             self._entries.append((key, n, entry.role, entry.text, entry.tokens))
 
     def cut_history(self, key: str, upto: int) -> None:
-        if self._entries:
+        if key in self._remembered:
             self.flush()
         self.db.execute("DELETE FROM history WHERE session_key = ? AND n <= ?", (key, upto))
 
@@ -315,6 +318,7 @@ class SqliteBook:
     def flush(self) -> None:
         """Write what was collected."""
         self._flush_inbound()
+        self._remembered.clear()
         for insert, rows in (
             (sql.EVENT, self._events),
             (sql.HISTORY, self._entries),
