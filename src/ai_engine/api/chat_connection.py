@@ -129,7 +129,7 @@ class Connection:
 
     async def run(self, hello: Hello) -> None:
         """Raises an ExceptionGroup of Gone or Closing at the end, or of what went wrong."""
-        known = hello.session == self._session_key
+        known = hello.session in ("", self._session_key)
         follower = Follower(
             self._road.journal,
             self._road.events,

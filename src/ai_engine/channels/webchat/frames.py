@@ -12,29 +12,29 @@ from ai_engine.domain.message import Json
 from ai_engine.domain.session import SessionEvent
 
 VERSION = 1
-ClientId = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]{8,64}\Z")]
+ClientId = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.:-]{1,64}\Z")]
 EventNumber = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Hello(msgspec.Struct, tag="hello", tag_field="type", forbid_unknown_fields=True, frozen=True):
+class Hello(msgspec.Struct, tag="hello", tag_field="type", frozen=True):
     """The first frame. `token` may stay empty when the browser's cookie proves who this is."""
 
-    v: int
+    v: int = VERSION
     token: str = ""
     last_event: EventNumber = 0
     """The newest event that this client has; 0 for everything that is kept."""
     session: str = ""
-    """What `welcome` said that `last_event` belongs to."""
+    """What `welcome` said that `last_event` belongs to; empty: the session that it finds."""
 
 
-class Send(msgspec.Struct, tag="send", tag_field="type", forbid_unknown_fields=True, frozen=True):
+class Send(msgspec.Struct, tag="send", tag_field="type", frozen=True):
     """A message. The same `client_id` again is the same message."""
 
     client_id: ClientId
     text: str
 
 
-class Stop(msgspec.Struct, tag="stop", tag_field="type", forbid_unknown_fields=True, frozen=True):
+class Stop(msgspec.Struct, tag="stop", tag_field="type", frozen=True):
     """Stop the answer in progress."""
 
     client_id: ClientId = ""
