@@ -216,6 +216,7 @@ class Engine:
     def readiness(self) -> Json:
         """The content of `/readyz`."""
         state = self.health.readiness().as_json()
+        state["journal"] = "owner" if self.journal.owner else "standby"
         if problem := self.live.last_error or self._not_applied:
             state["configuration"] = f"not in force: {problem}"
         return state
