@@ -64,7 +64,7 @@ class FakeChannel:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _send(self, outgoing: Outgoing) -> None:
+    async def _send(self, outgoing: Outgoing, handle: dict[str, Any] | None = None) -> None:
         if self.send_gate is not None:
             await self.send_gate.wait()
         if self.failures:
@@ -72,6 +72,8 @@ class FakeChannel:
             await self._took()
             raise failure
         self.sent.append(outgoing)
+        if handle is not None:
+            self.finished.append((handle, outgoing))
         await self._took()
 
     async def send(self, outgoing: Outgoing) -> None:
@@ -94,8 +96,7 @@ class FakeChannel:
         await self._took()
 
     async def finish(self, handle: Any, outgoing: Outgoing) -> None:
-        await self._send(outgoing)
-        self.finished.append((handle, outgoing))
+        await self._send(outgoing, handle)
 
     def status(self) -> Status:
         return Status(state="ready")

@@ -118,11 +118,13 @@ class Turns:
                 outcome = await answer(work)
             await work.stream.stop()
         except asyncio.CancelledError:
-            if not running.stopped:
+            # Whoever else cancels (the end of the process) wants the turn to go back.
+            if not running.cancelled or running.task.uncancel():
                 raise
-            running.task.uncancel()
             await work.stream.stop()
-        return _stopped(work) if outcome is None or running.stopped else outcome
+        if outcome is None or running.stopped:
+            outcome = _stopped(work)
+        return work.finishing_stream(outcome)
 
     async def _commit(self, turn: Turn, work: Work, outcome: Outcome) -> None:
         message = turn.message

@@ -113,6 +113,13 @@ class Work:
             **more,
         )
 
+    def finishing_stream(self, outcome: Outcome) -> Outcome:
+        """The answer, which finishes the stream also when that was opened only just now."""
+        if self.stream.handle is None or not outcome.replies:
+            return outcome
+        first, *rest = outcome.replies
+        return replace(outcome, replies=(replace(first, stream=self.stream.handle), *rest))
+
     # Hooks of the assistant's loop; the triggers use them too.
 
     def on_text(self, text: str) -> None:
