@@ -31,6 +31,7 @@ class FallbackChain:
         self.languages: Sequence[str] = tuple({code for m in models for code in m.languages})
         self.tools = any(model.tools for model in models)
         self.images = any(model.images for model in models)
+        self._all_languages = all("*" in model.languages for model in models)
 
     async def stream(
         self, messages: Sequence[Json], tools: Sequence[Json]
@@ -71,9 +72,12 @@ class FallbackChain:
 
     def _able(self, message: Json) -> tuple[list[Model], ModelFailed | None]:
         """The models that can take this message, or why there is none."""
-        needed = scripts(content_text(message.get("content")))
-        able = [model for model in self._models if speaks(model.languages, needed)]
+        able = list(self._models)
+        if not self._all_languages:
+            needed = scripts(content_text(message.get("content")))
+            able = [model for model in able if speaks(model.languages, needed)]
         if self._models and not able:
+            needed = scripts(content_text(message.get("content")))
             names = ", ".join(sorted(needed))
             return [], ModelFailed(
                 f"no configured model speaks the message's script ({names})",

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from email.utils import parsedate_to_datetime
 
 import aiohttp
@@ -26,6 +25,7 @@ ERROR_BYTES_MAX = 65_536
 RETRY_AFTER_SECONDS_MAX = 10.0
 _BACKOFF_SECONDS = 0.25
 _DRAIN_SECONDS = 0.2
+_DONE = b"[DONE]"
 _RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 
 
@@ -44,6 +44,18 @@ class _UsageRefused(Exception):
     def __init__(self, failure: ModelFailed) -> None:
         super().__init__(failure)
         self.failure = failure
+
+
+class _Tries:
+    """What the attempts of one call have shown so far."""
+
+    __slots__ = ("failed", "refusal", "usage")
+
+    def __init__(self, *, usage: bool) -> None:
+        self.usage = usage
+        self.failed = 0
+        self.refusal: ModelFailed | None = None
+        """The server's answer to the attempt with `stream_options`."""
 
 
 class OpenAIModel:
@@ -77,102 +89,100 @@ class OpenAIModel:
         self, messages: Sequence[Json], tools: Sequence[Json]
     ) -> AsyncGenerator[Delta, None]:
         """See `Model.stream`. Repeats a failed attempt only before the first piece."""
-        attempt = 0
-        usage = self._usage_option
-        first_failure: ModelFailed | None = None
+        tries = _Tries(usage=self._usage_option)
         while True:
-            body = request_body(self._config, messages, tools, usage=usage)
+            body = request_body(self._config, messages, tools, usage=tries.usage)
+            reading = _Reading()
             try:
-                async with aclosing(self._attempt(body, usage=usage)) as pieces:
-                    async for piece in pieces:
+                async with self._egress.session.post(
+                    self._url,
+                    data=body,
+                    headers=self._headers,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ) as response:
+                    if response.status != 200:
+                        await self._raise_status(response, usage=tries.usage)
+                    while piece := await self._next(response, reading):
                         yield piece
             except _UsageRefused as error:
-                usage, first_failure = False, error.failure
-            except _Retryable as error:
-                attempt += 1
-                await self._wait(attempt, error)
-            except ModelFailed as error:
-                if first_failure is not None and error.reason == "refused":
-                    # Refused without the option too: the first answer explains it better.
-                    raise first_failure from error
-                raise
+                tries.usage, tries.refusal = False, error.failure
+            except (_Retryable, ModelFailed, aiohttp.ClientError, OSError) as error:
+                await self._wait(tries, self._retryable(error, tries, begun=reading.begun))
             else:
-                self._usage_option = usage
+                self._usage_option = tries.usage
                 return
 
     async def close(self) -> None:
         """Nothing is held: connections belong to the process's `Egress`."""
 
-    async def _wait(self, attempt: int, error: _Retryable) -> None:
+    async def _wait(self, tries: "_Tries", error: _Retryable) -> None:
+        tries.failed += 1
         asked = error.after_seconds
-        if attempt > self._config.retries or (asked or 0.0) > RETRY_AFTER_SECONDS_MAX:
+        if tries.failed > self._config.retries or (asked or 0.0) > RETRY_AFTER_SECONDS_MAX:
             raise error.failure from error
-        backoff = _BACKOFF_SECONDS * 2 ** (attempt - 1)
+        backoff = _BACKOFF_SECONDS * 2 ** (tries.failed - 1)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, protects nothing
         await self._clock.sleep(asked if asked is not None else backoff * jitter)
 
-    async def _attempt(self, body: bytes, *, usage: bool) -> AsyncGenerator[Delta, None]:
-        begun = False
-        try:
-            async with self._egress.session.post(
-                self._url,
-                data=body,
-                headers=self._headers,
-                timeout=self._timeout,
-                allow_redirects=False,
-            ) as response:
-                if response.status != 200:
-                    await self._raise_status(response, usage=usage)
-                async with aclosing(self._read(response)) as pieces:
-                    async for piece in pieces:
-                        begun = True
-                        yield piece
-        except TimeoutError as error:
-            failure = self._failed(_timeout_text(error, self._config))
-            if not isinstance(error, aiohttp.ConnectionTimeoutError):
-                raise failure from error
-            raise _Retryable(failure) from error
-        except aiohttp.InvalidURL as error:
+    def _retryable(self, error: Exception, tries: "_Tries", *, begun: bool) -> _Retryable:
+        """What another attempt may mend. Raises ModelFailed when none would."""
+        if isinstance(error, _Retryable):
+            return error
+        if isinstance(error, ModelFailed):
+            if tries.refusal is not None and error.reason == "refused":
+                # Refused without the option too: the first answer explains it better.
+                raise tries.refusal from error
+            raise error
+        if isinstance(error, aiohttp.InvalidURL):
             raise self._failed("base_url is not a URL", reason="refused") from error
-        except (aiohttp.ClientError, OSError) as error:
+        if isinstance(error, TimeoutError):
+            failure = self._failed(_timeout_text(error, self._config))
+            again = isinstance(error, aiohttp.ConnectionTimeoutError)
+        else:
             failure = self._failed(f"no connection: {type(error).__name__}: {error}")
-            if begun:
-                raise failure from error
-            raise _Retryable(failure) from error
+            again = not begun
+        if not again:
+            raise failure from error
+        retryable = _Retryable(failure)
+        retryable.__cause__ = error
+        return retryable
 
-    async def _read(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Delta, None]:
-        """The pieces of a 200 answer, streamed or, from servers that cannot, whole."""
-        answer = Answer()
+    async def _next(self, response: aiohttp.ClientResponse, reading: "_Reading") -> Delta | None:
+        """The next piece of a 200 answer, streamed or, from servers that cannot, whole; None
+        after the last."""
+        answer = reading.answer
         try:
-            async with aclosing(_events(response)) as batches:
-                async for events in batches:
-                    text = ""
-                    for event in events:
-                        text = self._take(event, answer, text)
-                    restart = answer.take_restart()
-                    if text or restart:
-                        yield Delta(text=text, restart=restart)
-                    if answer.done:
-                        await _drain(response)
-                        break
+            while not reading.ended:
+                text = self._taken(await reading.events(response.content), answer)
+                if answer.done:
+                    await _drain(response)
+                    reading.ended = True
+                restart = answer.take_restart()
+                if reading.ended:
+                    if not answer.done and not answer.finish:
+                        raise self._failed("the answer broke off before its end")
+                    return answer.last(self.name, text, restart=restart)
+                if text or restart:
+                    reading.begun = True
+                    return Delta(text=text, restart=restart)
         except ValueError as error:  # also msgspec's errors
             raise self._failed(f"not the chat-completions protocol: {error}") from error
-        if not answer.done and not answer.finish:
-            raise self._failed("the answer broke off before its end")
-        yield answer.last(self.name)
+        return None
 
-    def _take(self, event: bytes, answer: Answer, text: str) -> str:
-        """The batch's text with one more event. A restart drops what the batch held before."""
-        if event == b"[DONE]" or answer.done:
-            answer.done = True
-            return text
-        chunk = decode_chunk(event)
-        if chunk.error is not None:
-            said = error_text(msgspec.json.encode({"error": chunk.error}))
-            raise self._failed(f"the server reported an error: {said}")
-        restarted_before = answer.restarted
-        added = answer.add(chunk)
-        return added if answer.restarted and not restarted_before else text + added
+    def _taken(self, events: Sequence[bytes], answer: Answer) -> str:
+        """The text of a batch of events."""
+        text = ""
+        for event in events:
+            if event == _DONE:
+                answer.done = True
+                break
+            chunk = decode_chunk(event)
+            if chunk.error is not None:
+                said = error_text(msgspec.json.encode({"error": chunk.error}))
+                raise self._failed(f"the server reported an error: {said}")
+            text = answer.add(chunk, text)
+        return text
 
     async def _raise_status(self, response: aiohttp.ClientResponse, *, usage: bool) -> None:
         said = error_text(await _bounded(response))
@@ -221,9 +231,11 @@ def _timeout_text(error: TimeoutError, config: ModelConfig) -> str:
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     """Read what follows the end marker, so that the connection can be used again; briefly."""
+    if response.content.at_eof():
+        return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_SECONDS):
-            while not response.content.at_eof() and await response.content.readany():
+            while await response.content.readany():
                 pass
 
 
@@ -237,27 +249,35 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return body[:ERROR_BYTES_MAX]
 
 
-async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    total = 0
-    async for piece in response.content.iter_any():
-        total += len(piece)
-        if total > ANSWER_BYTES_MAX:
+class _Reading:
+    """One answer's body on its way in."""
+
+    __slots__ = ("_head", "_parser", "_size", "_whole", "answer", "begun", "ended")
+
+    def __init__(self) -> None:
+        self.answer = Answer()
+        self.begun = False
+        """Something of the answer was given out."""
+        self.ended = False
+        self._parser = SseParser(event_bytes_max=EVENT_BYTES_MAX)
+        self._size = 0
+        self._head = True
+        self._whole: list[bytes] | None = None
+
+    async def events(self, content: aiohttp.StreamReader) -> Sequence[bytes]:
+        """The events of the next network read. A body that begins with `{` is one whole JSON
+        answer, whatever its declared type."""
+        data = await content.readany()
+        if not data:
+            self.ended = True
+            return self._parser.finish() if self._whole is None else [b"".join(self._whole), _DONE]
+        self._size += len(data)
+        if self._size > ANSWER_BYTES_MAX:
             raise ValueError(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
-        yield piece
-
-
-async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[list[bytes], None]:
-    """The events of each network read. A body that begins with `{` is one whole JSON answer,
-    whatever its declared type."""
-    parser = SseParser(event_bytes_max=EVENT_BYTES_MAX)
-    whole: list[bytes] | None = None
-    head = True
-    async for piece in _pieces(response):
-        if head and piece.strip():
-            head = False
-            whole = [] if piece.lstrip().startswith(b"{") else None
-        if whole is not None:
-            whole.append(piece)
-        elif events := parser.feed(piece):
-            yield events
-    yield [b"".join(whole), b"[DONE]"] if whole is not None else parser.finish()
+        if self._head and data.strip():
+            self._head = False
+            self._whole = [] if data.lstrip().startswith(b"{") else None
+        if self._whole is None:
+            return self._parser.feed(data)
+        self._whole.append(data)
+        return ()

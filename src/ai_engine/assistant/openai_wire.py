@@ -130,39 +130,38 @@ class Answer:
         self.usage: Usage | None = None
         self.done = False
 
-    def add(self, chunk: WireChunk) -> str:
-        """Take one piece in and return the text that it brings for people."""
+    def add(self, chunk: WireChunk, text: str = "") -> str:
+        """Take one piece in and return `text` with what it brings for people. A restart drops
+        what `text` held."""
         if chunk.usage is not None:
             self.usage = Usage(
                 prompt=chunk.usage.prompt_tokens or 0, completion=chunk.usage.completion_tokens or 0
             )
         if not chunk.choices:
-            return ""
+            return text
         choice = chunk.choices[0]
         if choice.finish_reason:
             self.finish = choice.finish_reason
         delta = choice.delta or choice.message
         if delta is None:
-            return ""
-        for part in delta.tool_calls or ():
-            self._place(part).add(part)
-        if not delta.content:
-            return ""
+            return text
+        if delta.tool_calls:
+            for part in delta.tool_calls:
+                self._place(part).add(part)
         content = delta.content
-        return self._filter.feed(content if isinstance(content, str) else _joined(content))
-
-    @property
-    def restarted(self) -> bool:
-        """Whether a restart is waiting to be taken."""
-        return self._filter.restarted
+        if not content:
+            return text
+        restarted_before = self._filter.restarted
+        added = self._filter.feed(content if isinstance(content, str) else _joined(content))
+        return added if self._filter.restarted and not restarted_before else text + added
 
     def take_restart(self) -> bool:
         """True once, after text that was given out turned out to be reasoning."""
         restarted, self._filter.restarted = self._filter.restarted, False
         return restarted
 
-    def last(self, model: str) -> Delta:
-        """The closing piece: calls, finish reason, usage."""
+    def last(self, model: str, text: str = "", *, restart: bool = False) -> Delta:
+        """The closing piece: what is left of the text after `text`, calls, finish reason, usage."""
         done = [parts.complete() for _, parts in sorted(self._calls.items())]
         faults = tuple(fault for _, fault in done)
         finish = self.finish
@@ -171,7 +170,8 @@ class Answer:
         elif finish not in {"length", "content_filter"}:
             finish = "stop"
         return Delta(
-            text=self._filter.finish(),
+            text=text + self._filter.finish(),
+            restart=restart,
             calls=tuple(call for call, _ in done),
             faults=faults if any(faults) else (),
             finish=finish,

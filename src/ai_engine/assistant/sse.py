@@ -21,13 +21,20 @@ class SseParser:
         Raises:
             ValueError: one line or event is longer than `event_bytes_max`.
         """
-        lines = (self._rest + piece).split(b"\n") if self._rest else piece.split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > self._event_bytes_max:
-            raise ValueError(f"one event is longer than {self._event_bytes_max} bytes")
+        data = self._rest + piece if self._rest else piece
         events: list[bytes] = []
-        for line in lines:
-            self._line(line, events)
+        if not self._data:
+            *blocks, data = data.split(b"\n\n")
+            for block in blocks:
+                if block.startswith(b"data:") and b"\n" not in block:  # nearly every event
+                    self._check(len(block) - 5)
+                    events.append(block[5:].strip())
+                else:
+                    self._lines(block.split(b"\n"), events)
+                    self._line(b"", events)
+        *lines, self._rest = data.split(b"\n")
+        self._lines(lines, events)
+        self._check(len(self._rest))
         return events
 
     def finish(self) -> list[bytes]:
@@ -38,12 +45,19 @@ class SseParser:
         self._line(b"", events)
         return events
 
+    def _check(self, size: int) -> None:
+        if size > self._event_bytes_max:
+            raise ValueError(f"one event is longer than {self._event_bytes_max} bytes")
+
+    def _lines(self, lines: list[bytes], events: list[bytes]) -> None:
+        for line in lines:
+            self._line(line, events)
+
     def _line(self, line: bytes, events: list[bytes]) -> None:
         if line.startswith(b"data:"):
             value = line[5:].strip()
             self._size += len(value)
-            if self._size > self._event_bytes_max:
-                raise ValueError(f"one event is longer than {self._event_bytes_max} bytes")
+            self._check(self._size)
             self._data.append(value)
         elif self._data and (not line or line == b"\r"):
             events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))

@@ -1,11 +1,15 @@
 """Tools as the assistant and the rules see them, whoever provides them."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from ai_engine.domain.message import InboundMessage, Json
 from ai_engine.domain.reply import Card
+
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+_LATIN = re.compile("[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +75,7 @@ def spoken_language(text: str, default: str = "en") -> str:
 
     Else, and for a bare command such as `/help`, `default`.
     """
-    latin = False
-    for char in text:
-        if "\u4e00" <= char <= "\u9fff" or "\u3400" <= char <= "\u4dbf":
-            return "zh"
-        latin = latin or "a" <= char <= "z" or "A" <= char <= "Z"
+    if not text.isascii() and _HAN.search(text):
+        return "zh"
     bare_command = text.startswith("/") and " " not in text.strip()
-    return "en" if latin and not bare_command else default
+    return "en" if not bare_command and _LATIN.search(text) else default

@@ -91,7 +91,7 @@ class RoutingTable:
             roles: the sender's roles.
         """
         text = searchable(text)
-        for at in self._patterns.found_in(text):
+        for at in self._patterns.found_in(text) if self._ranked else ():
             ranked = self._ranked[at]
             if not ranked.obstacle(channel, chat_kind, roles):
                 return _decision(ranked, text)

@@ -4,7 +4,9 @@ URLs from the administrator's configuration are trusted. A URL that a platform o
 brings (a reply hook, a download link) must belong to an allowed origin: `Egress.check`.
 """
 
+import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -12,14 +14,29 @@ import aiohttp
 from ai_engine.domain.errors import SendRefused
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?=[/?#]|\Z)")
+"""What a URL of the usual form begins with: all that its origin depends on."""
 
 
 def origin(url: str) -> tuple[str, str, int]:
     """(scheme, host, port) of an http(s) URL, lower case. Raises ValueError."""
+    plain = _PLAIN.match(url)
+    return _parsed(url) if plain is None else _known(plain[0])
+
+
+def _parsed(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
         raise ValueError("not an http or https URL without credentials")
     return parts.scheme, parts.hostname.lower(), parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
+_known = lru_cache(maxsize=1024)(_parsed)
+
+
+@lru_cache(maxsize=64)
+def _origins(urls: tuple[str, ...]) -> frozenset[tuple[str, str, int]]:
+    return frozenset(origin(url) for url in urls)
 
 
 class Egress:
@@ -61,7 +78,7 @@ class Egress:
             found = origin(url)
         except ValueError as error:
             raise SendRefused(f"refused a URL given by the platform: {error}") from error
-        if found not in {origin(base) for base in allowed}:
+        if found not in _origins(tuple(allowed)):
             raise SendRefused(
                 f"refused a URL given by the platform: host {found[1]!r} is not allowed",
                 hint="add its base URL to the channel's endpoints if it is really the platform's",
