@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -77,10 +78,14 @@ async def test_killed_without_warning_it_leaves_no_model_process_behind(tmp_path
         children = descendants(demo.process.pid)
         assert children
         demo.process.kill()
+        try:
+            async with asyncio.timeout(10):
+                while any(alive(pid) for pid in children):
+                    await asyncio.sleep(0.05)  # nobody is told when a grandchild ends
+        finally:
+            for pid in filter(alive, children):
+                os.kill(pid, signal.SIGKILL)
         await demo.gone()
-        async with asyncio.timeout(10):
-            while any(alive(pid) for pid in children):
-                await asyncio.sleep(0.05)  # nobody is told when a grandchild ends
 
 
 async def test_a_real_model_from_the_environment_answers_and_its_key_is_kept_nowhere(tmp_path):
