@@ -50,7 +50,10 @@ def list_dead_letters(
             for d in answer.value
         ],
     )
-    say(f"{len(answer.value)} dead letters, from {answer.source}", style="dim")
+    say(
+        f"{len(answer.value)} dead letter{'s' * (len(answer.value) != 1)}, from {answer.source}",
+        style="dim",
+    )
 
 
 @app.command()

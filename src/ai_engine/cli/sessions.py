@@ -53,7 +53,10 @@ def list_sessions(
             for s in answer.value
         ],
     )
-    say(f"{len(answer.value)} sessions, from {answer.source}", style="dim")
+    say(
+        f"{len(answer.value)} session{'s' * (len(answer.value) != 1)}, from {answer.source}",
+        style="dim",
+    )
 
 
 @app.command()

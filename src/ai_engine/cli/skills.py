@@ -45,7 +45,7 @@ def list_skills(
             for s in found
         ],
     )
-    say(f"{len(found)} skills, from {place.config}", style="dim")
+    say(f"{len(found)} skill{'s' * (len(found) != 1)}, from {place.config}", style="dim")
 
 
 def _skills(settings: Any, data: Path) -> list[dict[str, Any]]:
