@@ -172,9 +172,11 @@ async def test_a_connection_that_is_replaced_or_cut_loses_nothing_acknowledged(t
 
         here.sim.faults.drop_at_frame = 1
         lost = await here.sim.say("zhangsan", "ping")
-        assert (await here.sim.wait_settled(lost)).status in ("delivered", "undelivered")
+        settled = await here.sim.wait_settled(lost)
         await here.sim.stream.wait_connections(1, 20.0)
         assert "pong" in (await here.ask("ping")).text
+        answered = len(here.answers(lost))  # DingTalk never repeats what was not acknowledged
+        assert answered == 1 if settled.status == "delivered" else answered <= 1
 
         gate.set()
         assert "across the cut" in (await here.answer(early)).text
