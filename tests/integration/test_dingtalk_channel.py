@@ -287,6 +287,7 @@ async def test_a_token_that_stays_refused_ends_the_attempt():
         assert len(fake.called(PRIVATE)) == 2
 
 
+@pytest.mark.requirement("config:token-expire")
 async def test_a_token_lives_no_longer_than_the_settings_allow():
     auth = {"app_id": "a", "app_secret": "b", "token_expire": 600}
     async with world(auth=auth) as (fake, channel, clock):
