@@ -24,6 +24,7 @@ from ai_engine.domain.errors import (
     TooLarge,
     Unauthenticated,
 )
+from ai_engine.domain.within import within
 from ai_engine.observe.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class MessageEndpoint:
         if channel is None:
             raise NotFound(f"there is no channel {name!r}", hint="see `ai-engine channels list`")
         try:
-            async with asyncio.timeout(BODY_SECONDS_MAX):
+            with within(BODY_SECONDS_MAX):
                 body = await read_body(receive, self._body_bytes_max())
         except TimeoutError as error:
             raise Refused("the body did not arrive in time") from error

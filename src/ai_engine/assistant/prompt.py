@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from ai_engine.assistant.base import AssistantState
@@ -57,17 +58,24 @@ def build_state(
     window is kept free for the answer. `today` (date, weekday, zone) is added to the
     instruction. `images`: whether the model takes them.
     """
-    system = system_prompt or DEFAULT_SYSTEM_PROMPT
-    if today:
-        system = f"{system}\n\nToday / 今天: {today}"
+    system, system_tokens = _instruction(system_prompt, today)
     content, content_tokens = _content(message, images=images)
-    fixed = estimate_tokens(system) + content_tokens + 2 * MESSAGE_OVERHEAD_TOKENS
+    fixed = system_tokens + content_tokens + 2 * MESSAGE_OVERHEAD_TOKENS
     room = context_tokens - fixed - min(answer_tokens, context_tokens // 2)
     messages: list[Json] = [{"role": "system", "content": system}]
     messages.extend(_history(history, min(budget_tokens, room)))
     messages.append({"role": "user", "content": content})
     default = language or "en"
     return AssistantState(messages=messages, language=spoken_language(message.text, default))
+
+
+@lru_cache(maxsize=16)
+def _instruction(system_prompt: str, today: str) -> tuple[str, int]:
+    """The system message's text and its tokens, the same for a whole day."""
+    system = system_prompt or DEFAULT_SYSTEM_PROMPT
+    if today:
+        system = f"{system}\n\nToday / 今天: {today}"
+    return system, estimate_tokens(system)
 
 
 def _history(history: Sequence[HistoryEntry], budget: int) -> list[Json]:
@@ -95,6 +103,8 @@ def _history(history: Sequence[HistoryEntry], budget: int) -> list[Json]:
 
 def _content(message: InboundMessage, *, images: bool) -> tuple[Any, int]:
     """The user message's `content` and its tokens."""
+    if not message.attachments:
+        return message.text, estimate_tokens(message.text)
     found = [a for a in message.attachments if a.kind == "image" and a.url][:IMAGES_MAX]
     shown = found if images else []
     lines = [message.text] if message.text else []

@@ -204,6 +204,8 @@ _TABLE_RULE: Final = re.compile(r"\|?(?: *:?-+:? *\|)+ *(?::?-+:? *)?")
 
 def without_tables(markdown: str) -> str:
     """Tables as lists ("- **column**: value; …"), for platforms whose markdown has none."""
+    if "|" not in markdown:
+        return markdown
     lines = markdown.split("\n")
     found: list[str] = []
     at = 0

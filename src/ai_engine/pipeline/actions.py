@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from ai_engine.assistant.base import Answered, AssistantState, MustAsk
@@ -81,15 +82,17 @@ async def ask_assistant(work: Work, text: str) -> Outcome:
     """The model answers, with the skills as its tools."""
     state = work.saved_state()
     if state is None:
-        message = replace(work.message, text=text)
+        message = work.message if text == work.message.text else replace(work.message, text=text)
         history = work.turn.session.history
-        state = work.plan.assistant.begin(history, message, today=_today(work))
+        today = _today(work.plan.config.skills.timezone, int(work.clock.time() // 60))
+        state = work.plan.assistant.begin(history, message, today=today)
     return await run_assistant(work, state)
 
 
-def _today(work: Work) -> str:
-    zone = ZoneInfo(work.plan.config.skills.timezone)
-    return datetime.fromtimestamp(work.clock.time(), zone).strftime("%Y-%m-%d %A (%Z)")
+@lru_cache(maxsize=16)
+def _today(zone: str, minute: int) -> str:
+    """The date in the zone at a minute since the Unix epoch: no day begins within one."""
+    return datetime.fromtimestamp(60 * minute, ZoneInfo(zone)).strftime("%Y-%m-%d %A (%Z)")
 
 
 async def run_assistant(work: Work, state: AssistantState) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Final
 from ai_engine.channels.base import Channel, Outgoing
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import LostLease, Overloaded, SendRefused, SendRetryable
+from ai_engine.domain.within import within
 from ai_engine.journal.base import Delivery, Journal
 from ai_engine.observe.logging import bind
 from ai_engine.observe.metrics import Metrics
@@ -145,7 +146,7 @@ class Deliveries:
             await self._clock.sleep(wait)
         started = self._clock.monotonic()
         try:
-            async with asyncio.timeout(SEND_SECONDS_MAX):
+            with within(SEND_SECONDS_MAX):
                 if delivery.reply.stream is not None:
                     await channel.finish(delivery.reply.stream, outgoing)
                 else:

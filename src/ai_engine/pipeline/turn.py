@@ -11,6 +11,7 @@ from ai_engine.assistant.base import AssistantState
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import EngineError, LostLease
 from ai_engine.domain.message import Lane, MessageKind
+from ai_engine.domain.within import within
 from ai_engine.events.base import Events, Progressed
 from ai_engine.journal.base import Journal, Outcome, Turn
 from ai_engine.observe.logging import bind
@@ -114,7 +115,7 @@ class Turns:
         work = running.work
         outcome: Outcome | None = None
         try:
-            async with asyncio.timeout(work.plan.config.server.turn_timeout_seconds):
+            with within(work.plan.config.server.turn_timeout_seconds):
                 outcome = await answer(work)
             await work.stream.stop()
         except asyncio.CancelledError:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ai_engine.assistant.base import AssistantState
+from ai_engine.assistant.prompt import estimate_tokens
 from ai_engine.assistant.state import dump_state, load_state
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.message import Json
@@ -100,8 +101,8 @@ class Work:
         history: tuple[HistoryEntry, ...] = ()
         if remember:
             history = (
-                HistoryEntry(role="user", text=self.said),
-                HistoryEntry(role="assistant", text=answer),
+                HistoryEntry(role="user", text=self.said, tokens=estimate_tokens(self.said)),
+                HistoryEntry(role="assistant", text=answer, tokens=estimate_tokens(answer)),
             )
         more.setdefault("context", self.context)
         self.step("answered", by=produced_by, chars=len(answer))

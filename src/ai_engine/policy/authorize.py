@@ -56,6 +56,7 @@ class Policy:
         self._roles = {name: tuple(grants) for name, grants in roles.items()}
         # Few combinations of roles and actions recur endlessly; resources are as many as sessions.
         self._grants = lru_cache(maxsize=1024)(self._grants_of)
+        self._for_all = lru_cache(maxsize=1024)(self._decision_for_all)
 
     @classmethod
     def default(cls) -> "Policy":
@@ -69,12 +70,21 @@ class Policy:
 
     def authorize(self, actor: Actor, action: str, resource: str = "") -> Decision:
         """Allow, ask or deny; deny when no role of the actor says otherwise."""
+        for_all = self._for_all(actor.roles, action)
+        if for_all is not None:
+            return for_all
         for effect, grant, role in self._grants(actor.roles, action):
             if _matches(grant.resource, resource):
-                verb = "allows" if effect is Effect.ALLOW else "asks before"
-                return Decision(effect=effect, reason=f"role {role} {verb} {action}")
+                return _granted(effect, role, action)
         held = ", ".join(sorted(actor.roles)) or "no role"
         return Decision(effect=Effect.DENY, reason=f"no role allows {action} (held: {held})")
+
+    def _decision_for_all(self, roles: frozenset[str], action: str) -> Decision | None:
+        """The decision, when the first grant that counts holds for every resource."""
+        for effect, grant, role in self._grants(roles, action)[:1]:
+            if grant.resource == "*":
+                return _granted(effect, role, action)
+        return None
 
     def _grants_of(
         self, roles: frozenset[str], action: str
@@ -87,6 +97,11 @@ class Policy:
             if grant.effect is not Effect.DENY and _matches(grant.action, action)
         ]
         return tuple(sorted(found, key=lambda one: -_RANK[one[0]]))
+
+
+def _granted(effect: Effect, role: str, action: str) -> Decision:
+    verb = "allows" if effect is Effect.ALLOW else "asks before"
+    return Decision(effect=effect, reason=f"role {role} {verb} {action}")
 
 
 def _matches(pattern: str, value: str) -> bool:

@@ -42,7 +42,9 @@ _BAD_CREDENTIALS: Final = frozenset(
 
 def _produced_by(part: str) -> dict[str, str]:
     """A header for a simulator's page, which shows which part of the engine answered."""
-    shown = "".join(char for char in part[:100] if char.isascii() and char.isprintable())
+    shown = part[:100]
+    if not (shown.isascii() and shown.isprintable()):
+        shown = "".join(char for char in shown if char.isascii() and char.isprintable())
     return {"X-AI-Engine-Produced-By": shown} if shown else {}
 
 
@@ -225,7 +227,7 @@ class DingTalkClient:
 async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     """The body; of one that is too long the beginning, which then is no JSON."""
     data = bytearray()
-    async for chunk in response.content.iter_chunked(8192):
+    while chunk := await response.content.readany():
         data += chunk
         if len(data) > _ANSWER_BYTES_MAX:
             break

@@ -4,6 +4,7 @@ Source: DingTalk, "Receive messages" and "Robot message types"; the body is the 
 and in Stream mode.
 """
 
+import re
 from typing import Any, Final, cast
 
 import msgspec
@@ -31,6 +32,8 @@ QUOTA_USED_UP: Final = "20001"
 _ID_MAX: Final = 512
 _TITLE_MAX: Final = 32
 _CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "")
+_UNMARKED: Final = re.compile(r"[^\\`*_~\[\]!#]*")
+"""Text without a sign that markdown gives a meaning to within a line."""
 _KINDS: Final = {"picture": "image", "audio": "audio", "video": "video", "file": "file"}
 _NAMES: Final = {
     "picture": "图片 / picture",
@@ -227,7 +230,8 @@ def template_body(words: str, form: str) -> Json:
 
 def title(words: str) -> str:
     """What notifications and the list of conversations show: the first line, shortened."""
-    for line in plain(words[:1000]).splitlines():
+    head = words[:1000]
+    for line in (head if _UNMARKED.fullmatch(head) else plain(head)).splitlines():
         line = line.strip(" -*>#`|")
         if line:
             return line if len(line) <= _TITLE_MAX else line[: _TITLE_MAX - 1] + "…"
