@@ -1,6 +1,5 @@
 """The whole road behind HTTP: an engine, a receiver of its replies, a stub of its model."""
 
-import json
 import time
 from contextlib import asynccontextmanager
 
@@ -11,6 +10,7 @@ from ai_engine.cli.settings import live_config
 from ai_engine.engine import Options, Wrap
 
 from support.receiver import Receiver
+from support.settings import write
 from support.signing import dingtalk_message, dingtalk_request, webhook_request
 from support.stub_model import StubModel
 
@@ -96,18 +96,11 @@ def road_config(receiver, model, **changes):
     }
 
 
-def write_config(path, config):
-    """As `ai-engine init` leaves it: readable by its owner only."""
-    path.write_text(json.dumps(config), encoding="utf-8")
-    path.chmod(0o600)
-
-
 @asynccontextmanager
 async def road(tmp_path, *, wrap=None, host="127.0.0.1", **changes):
     """An engine on `tmp_path/ai-engine.json`; `changes` replace top-level keys."""
     async with Receiver() as receiver, StubModel(default="stub answer") as model:
-        path = tmp_path / "ai-engine.json"
-        write_config(path, road_config(receiver, model, **changes))
+        path = write(tmp_path, road_config(receiver, model, **changes))
         options = Options(live=live_config(path), data=tmp_path / "data", wrap=wrap or Wrap())
         async with (
             aiohttp.ClientSession() as http,
