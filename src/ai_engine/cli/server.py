@@ -69,6 +69,28 @@ def check_exposure(listener: Listener, server: ServerConfig) -> None:
     )
 
 
+def check_tls(server: ServerConfig) -> None:
+    """The certificate and its key can be used. Raises ConfigInvalid."""
+    if not server.tls_cert:
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # An empty password: a key that has one fails here, instead of asking on a terminal.
+        context.load_cert_chain(server.tls_cert, server.tls_key or None, password="")
+    except OSError as error:
+        raise ConfigInvalid(
+            [
+                Problem(
+                    where="$.server.tls_cert",
+                    what=f"{server.tls_cert} with {server.tls_key} cannot be used: "
+                    f"{error.strerror or error}.",
+                    fix="Name a certificate chain and its key without a password, both PEM files "
+                    "that the engine's user may read.",
+                )
+            ]
+        ) from error
+
+
 def bind(listener: Listener) -> socket.socket:
     """A listening socket. Raises ConfigInvalid when the address cannot be had."""
     family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
@@ -96,6 +118,7 @@ async def serving(options: Options, listener: Listener) -> AsyncGenerator[tuple[
     """(engine, base URL) while HTTP is served; on leaving, messages are refused, then it drains."""
     settings = options.live.current.config.server
     check_exposure(listener, settings)
+    check_tls(settings)
     with contextlib.closing(bind(listener)) as sock:
         async with open_engine(options) as engine:
             config = _uvicorn_config(engine, listener, settings)
