@@ -109,7 +109,7 @@ class Load:
         stamp = str(int(time.time() * 1000))
         key = self.o.secret.encode()
         digest = hmac.new(key, stamp.encode() + b"\n" + key, hashlib.sha256).digest()
-        user = f"u{n % self.o.users}"
+        user = f"u{self.o.run}-{n % self.o.users}"  # each run has conversations of its own
         body = json.dumps(
             {
                 "conversationId": f"cid{user}",
