@@ -257,6 +257,8 @@ async def test_who_waits_gets_the_answer_in_the_same_request():
         assert response.status == 200
         assert content(response)["status"] == "answered"
         assert [reply["text"] for reply in content(response)["replies"]] == ["hi"]
+        assert content(response)["text"] == "hi", "the reply itself stands at the top"
+        assert content(response).items() > content(response)["replies"][0].items()
         assert callback.got == [], "answered once, not twice"
 
 
@@ -292,9 +294,11 @@ async def test_who_waited_long_enough_is_told_that_it_was_accepted(
 ):
     async with world() as (bot, callback):
         request = await bot.waiting(**query)
-        assert bot.clock.requests == [seconds]
-        await bot.clock.advance(seconds)
+        began = bot.clock.time()
+        while not request.done():
+            await bot.clock.advance(0.5)
         response = await request
+        assert bot.clock.time() - began == seconds
         assert (response.status, content(response)["status"]) == (202, "accepted")
         await bot.answer("late")
         assert callback.texts == ["late"]
@@ -373,9 +377,29 @@ async def test_a_message_that_gets_no_reply_ends_the_wait_as_answered_with_none(
     async with world() as (bot, _):
         request = await bot.waiting()
         bot.handled["m1"] = []
-        await bot.clock.advance(30)
+        await bot.clock.advance(1)
         response = await request
         assert (response.status, content(response)["replies"]) == (200, [])
+
+
+async def test_replies_that_are_stored_but_not_handed_over_are_waited_for():
+    async with world() as (bot, callback):
+        request = await bot.waiting()
+        bot.handled["m1"] = [Reply(id="r1", text="hi")]
+        await bot.clock.advance(1)
+        assert not request.done()
+        await bot.answer("hi")
+        assert [reply["text"] for reply in content(await request)["replies"]] == ["hi"]
+        assert callback.got == [], "answered once, not twice"
+
+
+async def test_replies_that_another_process_delivers_are_answered_from_the_journal():
+    async with world() as (bot, _):
+        request = await bot.waiting()
+        bot.handled["m1"] = [Reply(id="r1", text="hi")]
+        while not request.done():
+            await bot.clock.advance(0.5)
+        assert content(await request)["text"] == "hi"
 
 
 async def test_a_full_engine_is_told_to_the_server_and_leaves_no_slot_behind():

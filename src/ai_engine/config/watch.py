@@ -12,6 +12,8 @@ from ai_engine.config.load import Attempt, Loaded, LoadOptions, attempt
 from ai_engine.domain.errors import ConfigInvalid, Problem
 
 _log = logging.getLogger(__name__)
+# It reports each change of any file in the folders, be it the log that its own report goes to.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 POLL_SECONDS = 5.0
 """How often the files are looked at even when the kernel reports nothing (network mounts)."""

@@ -18,7 +18,7 @@ from ai_engine.channels.base import (
     WebhookResponse,
 )
 from ai_engine.channels.webhook import codec, crypto
-from ai_engine.channels.webhook.waiting import SLOTS_MAX, Waiting
+from ai_engine.channels.webhook.waiting import SLOTS_MAX, Slot, Waiting
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import Malformed, NotFound, SendRefused, SendRetryable
@@ -29,6 +29,8 @@ from ai_engine.security.egress import Egress, origin
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS_MAX: Final = 30.0
+_LOOK_SECONDS: Final = 1.0
+"""How often the journal is asked for replies that nobody handed over."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=5)
 _TEXT_LIMIT: Final = 100_000
 
@@ -120,13 +122,30 @@ class WebhookChannel:
                     return self._answered(message, known)
             if slot is None:
                 return _json(message_id, "accepted", status=202)
-            if await slot.wait(seconds, self._clock):
-                return self._answered(message, slot.replies)
-            # Handled without a reply for this slot: by a rule that drops, or in another process.
-            known = await self._stored(message_id)
-            if slot.complete or known is not None:
-                return self._answered(message, slot.replies if slot.complete else known or ())
+            known = await self._wait(slot, message_id, seconds)
+            if known is not None:
+                return self._answered(message, known)
         return _json(message_id, "accepted", status=202)
+
+    async def _wait(self, slot: Slot, message_id: str, seconds: float) -> Sequence[Reply] | None:
+        """The replies; None when they have not come in time.
+
+        Nothing is handed over of what is handled without a reply (`/stop`, a rule that drops, a
+        cancelled message) or delivered by another process: so the journal is asked as well.
+        """
+        seen = False
+        while seconds > 0:
+            step = min(seconds, _LOOK_SECONDS)
+            if await slot.wait(step, self._clock):
+                return slot.replies
+            seconds -= step
+            known = await self._stored(message_id)
+            if slot.complete:
+                return slot.replies
+            if known is not None and (not known or seen or seconds <= 0):
+                return known
+            seen = known is not None
+        return None
 
     def _answered(self, message: InboundMessage, replies: Sequence[Reply]) -> WebhookResponse:
         found = [self._encode(reply, message.message_id, message.target) for reply in replies]
@@ -220,5 +239,7 @@ def _json(
 ) -> WebhookResponse:
     body: Json = {"message_id": message_id, "status": outcome}
     if replies is not None:
+        # The answer itself is what most callers want; only a long one has more parts than one.
+        body |= replies[-1] if replies else {}
         body["replies"] = replies
     return WebhookResponse(status=status, body=msgspec.json.encode(body))
