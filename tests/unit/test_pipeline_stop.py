@@ -1,6 +1,7 @@
 """`/stop`: overtakes, stops only what it may, and holds over a crash."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -117,6 +118,17 @@ async def test_another_member_stops_only_his_own(journal, clock):
         gate.set()
         assert await b.answer_to(annas) == "anna's answer"
         assert await b.answer_to(annas_next) == "pong"
+
+
+async def test_who_has_a_new_name_is_still_the_same_person(journal, clock):
+    model = ScriptedModel(endless("so far"))
+    async with bench(journal, clock, model=model) as b:
+        message = await b.say("hello")
+        await b.until(lambda: model.asked)
+        await b.settle()
+        stop = b.message("/stop")
+        await b.ingress.accept(replace(stop, sender=replace(stop.sender, name="Anna the Great")))
+        assert await b.answer_to(message) == "so far\n\n(stopped)"
 
 
 async def test_a_moderator_stops_everybody(journal, clock):

@@ -90,6 +90,18 @@ async def test_a_skill_that_the_person_may_not_use_is_denied_and_audited(journal
         assert (await b.session()).context.last_skill == ""
 
 
+async def test_help_names_the_commands_and_the_skills_that_this_person_may_use(journal, clock):
+    hidden = tool("secret", permission="skill:secret.use")
+    async with bench(journal, clock, tools=[tool(), hidden]) as b:
+        english = await b.ask("/help")
+        assert "/stop" in english
+        assert "- The look" in english
+        assert "secret" not in english
+        assert "- look技能" in await b.ask("/帮助")
+    async with bench(journal, clock) as b:
+        assert "Skills" not in await b.ask("/help")
+
+
 async def test_new_forgets_what_was_said(journal, clock):
     model = ScriptedModel("one", "two")
     async with bench(journal, clock, model=model) as b:

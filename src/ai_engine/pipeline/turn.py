@@ -195,7 +195,7 @@ class Turns:
         running = self._running.get(turn.session.key)
         if running is None or running.ending or running.turn.seq > turn.seq:
             return None
-        mine = running.turn.message.sender == turn.message.sender
+        mine = _person(running.turn) == _person(turn)
         return running if mine or work.allowed(MODERATE) else None
 
     async def _claim(self, running: _Running) -> bool:
@@ -207,6 +207,12 @@ class Turns:
         except LostLease:
             return False
         return True
+
+
+def _person(turn: Turn) -> tuple[str, str, str]:
+    """Whatever they call themselves by now."""
+    sender = turn.message.sender
+    return sender.tenant, sender.platform, sender.user_id
 
 
 def _bound(turn: Turn) -> bind:
