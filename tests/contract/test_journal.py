@@ -96,6 +96,17 @@ async def test_a_full_backlog_refuses_and_an_answered_message_makes_room(engine,
         assert not (await j.accept(id="p4")).duplicate
 
 
+async def test_a_full_backlog_takes_control_messages_up_to_twice_its_limit(engine, tmp_path, clock):
+    async with opened(engine, tmp_path, clock, Limits(backlog_messages_max=1)) as j:
+        await j.settle()
+        await j.accept(id="p0")
+        with pytest.raises(Overloaded):
+            await j.accept(id="p1")
+        await j.accept(id="p2", lane=Lane.CONTROL)
+        with pytest.raises(Overloaded):
+            await j.accept(id="p3", lane=Lane.CONTROL)
+
+
 async def test_a_full_outbox_refuses_until_replies_have_left(engine, tmp_path, clock):
     async with opened(engine, tmp_path, clock, Limits(outbox_replies_max=2)) as j:
         await j.accept()

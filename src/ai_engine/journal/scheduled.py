@@ -51,6 +51,8 @@ class ScheduledJournal(OwnedJournal[B]):
         if self._closing:
             raise Overloaded("the engine is stopping; nothing was accepted", hint="try again")
         backlog_max = self._limits.backlog_messages_max
+        if lane is Lane.CONTROL:
+            backlog_max *= 2  # what is to stop the work must not wait for the work to be done
         if self._owner and self._queues.backlog + self._accepting >= backlog_max:
             raise rules.full_backlog(backlog_max)
         if self._queues.replies >= self._limits.outbox_replies_max:
@@ -78,7 +80,9 @@ class ScheduledJournal(OwnedJournal[B]):
         def refused(_: Exception) -> None:
             self._accepting -= 1
 
-        return await self._call(run, durable=True, done=accepted, failed=refused, fenced=False)
+        return await self._call(
+            run, durable=True, done=accepted, failed=refused, fenced=False, expects=row
+        )
 
     async def _accept_and_start(self, row: Inbound, audit: Sequence[AuditEntry]) -> Receipt | None:
         """For an idle session, one round trip instead of two; None when it is not idle."""
@@ -108,6 +112,7 @@ class ScheduledJournal(OwnedJournal[B]):
                 durable=True,
                 done=self._as_owner(accepted),
                 failed=self._as_owner(refused),
+                expects=row,
             )
         except LostLease:
             return None  # the new owner starts it
