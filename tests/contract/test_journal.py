@@ -72,6 +72,42 @@ async def test_two_at_the_same_time_are_one_message_and_one_duplicate(j: Desk):
     assert len({r.id for r in receipts}) == 1
 
 
+async def test_an_idle_sessions_message_starts_with_its_accept_and_the_next_one_waits(j: Desk):
+    await j.settle()
+    first = (await j.journal.stats()).round_trips
+    before = (await j.journal.stats()).round_trips
+    await j.accept("one")
+    asking = before - first
+    assert (await j.journal.stats()).round_trips == before + asking + 1
+    await j.accept("two")
+    turn = await j.turns.next()
+    assert (turn.message.text, turn.blocked_seconds) == ("one", 0.0)
+    assert await j.no_turn()
+    await j.answer(turn)
+    assert (await j.turns.next()).message.text == "two"
+
+
+async def test_messages_that_arrive_together_know_their_histories_and_their_duplicates(j: Desk):
+    keys = [f"k{n}" for n in range(20)]
+    for key in keys:
+        entry = HistoryEntry(role="user", text=f"of {key}", tokens=2)
+        await j.accept(id=f"first {key}", key=key)
+        await j.answer(await j.turns.next(), history=[entry])
+    ids = [f"first {key}" if n % 2 else f"second {key}" for n, key in enumerate(keys)]
+    receipts = await asyncio.gather(
+        *(j.accept(id=ids[n], key=key) for n, key in enumerate(keys)),
+        *(j.accept(id=ids[n], key=key) for n, key in enumerate(keys)),
+        j.accept(id="first k0", key="k0", channel="other"),
+    )
+    assert [receipt.duplicate for receipt in receipts] == [
+        *(bool(n % 2) for n in range(20)),
+        *[True] * 20,
+        False,
+    ]
+    for turn in await j.turns.take(10):
+        assert [entry.text for entry in turn.session.history] == [f"of {turn.session.key}"]
+
+
 async def test_a_duplicate_is_known_for_a_day_even_when_its_message_is_gone(j: Desk, clock):
     first = await j.accept(id="p1")
     await j.answer(await j.turns.next())

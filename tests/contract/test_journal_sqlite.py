@@ -133,6 +133,20 @@ async def test_a_turn_start_and_a_delivered_reply_survive_the_process_without_an
         assert await j.no_delivery()
 
 
+async def test_a_duplicate_is_seen_in_its_own_batch_whatever_was_written_in_between(j: Desk):
+    def write_all(book: SqliteBook) -> None:
+        book.flush()
+
+    first = asyncio.create_task(j.accept(id="p1"))
+    await asyncio.sleep(0)
+    between = asyncio.create_task(j.journal._call(write_all, durable=True))
+    await asyncio.sleep(0)
+    again = asyncio.create_task(j.accept(id="p1"))
+    async with asyncio.timeout(TIMEOUT):
+        await between
+        assert [(await first).duplicate, (await again).duplicate] == [False, True]
+
+
 # Several processes.
 
 

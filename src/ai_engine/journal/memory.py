@@ -287,8 +287,9 @@ class MemoryJournal(ScheduledJournal[MemoryBook]):
         *,
         durable: bool,
         fenced: bool,
+        expects: Inbound | None = None,
     ) -> None:
-        del durable, fenced  # there is one owner, and no disk
+        del durable, fenced, expects  # there is one owner, and no disk
         try:
             result = run(self._opened())
         except Exception as error:  # noqa: BLE001 - handed to the caller, who awaits it

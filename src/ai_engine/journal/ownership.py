@@ -63,11 +63,13 @@ class OwnedJournal(ABC, Generic[B]):
         *,
         durable: bool,
         fenced: bool,
+        expects: Inbound | None = None,
     ) -> None:
         """Apply `run` to the store, in order; then call `done` or `failed` on the loop.
 
         `durable`: only when it is on the disk. `fenced`: refuse with LostLease unless this
-        process still owns the journal.
+        process still owns the journal. `expects`: the message that `run` accepts, so that a
+        store may look up what it needs for many at once.
         """
 
     @abstractmethod
@@ -86,6 +88,7 @@ class OwnedJournal(ABC, Generic[B]):
         done: Callable[[R], None] = _nothing,
         failed: Callable[[Exception], None] = _nothing,
         fenced: bool = True,
+        expects: Inbound | None = None,
     ) -> R:
         """One round trip. `done` and `failed` are called even when the caller is cancelled."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
@@ -101,7 +104,7 @@ class OwnedJournal(ABC, Generic[B]):
                 future.set_exception(error)
 
         self._round_trips += 1
-        self._post(run, succeed, give_up, durable=durable, fenced=fenced)
+        self._post(run, succeed, give_up, durable=durable, fenced=fenced, expects=expects)
         return await future
 
     def _as_owner(self, then: Callable[[R], None]) -> Callable[[R], None]:

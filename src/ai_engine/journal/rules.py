@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ai_engine.domain.errors import Overloaded
 from ai_engine.domain.ids import derived_id, new_id
 from ai_engine.domain.message import InboundMessage, Json, MessageKind
 from ai_engine.domain.reply import Reply, card_as_markdown
@@ -15,6 +14,7 @@ from ai_engine.journal.base import AuditEntry, Outcome, Receipt, Suspended
 from ai_engine.journal.book import Book
 from ai_engine.journal.codec import to_builtins
 from ai_engine.journal.incarnations import close_session, log_event, open_session
+from ai_engine.journal.refusals import full_backlog
 from ai_engine.journal.rows import (
     CANCELLED,
     DEAD,
@@ -37,21 +37,6 @@ ERROR_PAUSES = (2.0, 10.0, 20.0)
 """Seconds before the second, third, … attempt; the last one repeats."""
 ENGINE_CHANNEL = "engine"
 CrashReply = Callable[[InboundMessage], Reply]
-
-
-def full_backlog(limit: int) -> Overloaded:
-    return Overloaded(
-        f"{limit} messages wait already; nothing was accepted",
-        hint="send it again later, or raise server.backlog_max",
-    )
-
-
-def full_outbox(limit: int) -> Overloaded:
-    return Overloaded(
-        f"{limit} replies wait for their platform; nothing was accepted",
-        hint="see which channel fails: ai-engine channels list",
-        retry_after_seconds=30,
-    )
 
 
 def step(at: float, name: str, **more: Any) -> Json:

@@ -23,6 +23,7 @@ from ai_engine.journal.base import (
 )
 from ai_engine.journal.book import Book
 from ai_engine.journal.ownership import B, OwnedJournal
+from ai_engine.journal.refusals import full_backlog, full_outbox
 from ai_engine.journal.rows import Committed, Failed, Inbound, OutboxRow, Started
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,9 @@ class ScheduledJournal(OwnedJournal[B]):
         if lane is Lane.CONTROL:
             backlog_max *= 2  # what is to stop the work must not wait for the work to be done
         if self._owner and self._queues.backlog + self._accepting >= backlog_max:
-            raise rules.full_backlog(backlog_max)
+            raise full_backlog(backlog_max)
         if self._queues.replies >= self._limits.outbox_replies_max:
-            raise rules.full_outbox(self._limits.outbox_replies_max)
+            raise full_outbox(self._limits.outbox_replies_max)
         row = Inbound(
             id=new_id("m"),
             message=message,

@@ -107,12 +107,15 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         *,
         durable: bool,
         fenced: bool,
+        expects: Inbound | None = None,
     ) -> None:
         if not self._open:
             failed(_closed())
             return
         self._writer.submit(
-            Operation(run=run, done=done, failed=failed, durable=durable, fenced=fenced)
+            Operation(
+                run=run, done=done, failed=failed, durable=durable, fenced=fenced, expects=expects
+            )
         )
 
     def _post_lazily(self, run: Callable[[SqliteBook], None]) -> None:

@@ -25,6 +25,7 @@ from ai_engine.journal.rows import (
     OutboxRow,
     SessionRow,
 )
+from ai_engine.journal.sqlite_prefetch import Prefetched
 from ai_engine.journal.sqlite_rows import (
     DEAD_COLUMNS,
     INBOUND_COLUMNS,
@@ -74,12 +75,17 @@ class SqliteBook:
         self._ended: dict[int, list[int]] = {}
         self._events: list[sql.Row] = []
         self._entries: list[sql.Row] = []
+        self._prefetched = Prefetched()
         self._remembered: set[str] = set()
         """Sessions with entries of their history that are not written yet."""
         self._outbox: list[sql.Row] = []
         self._sent: dict[int, list[int]] = {}
         self._steps: list[sql.Row] = []
         self._audit: list[sql.Row] = []
+
+    def expect(self, rows: Sequence[Inbound]) -> None:
+        """Read at once what accepting these messages will look up."""
+        self._prefetched.read(self.db, rows, self._sessions)
 
     # Inbound.
 
@@ -91,6 +97,8 @@ class SqliteBook:
         fresh = self._new_known.get((message_id, channel))
         if fresh is not None:
             return fresh
+        if (message_id, channel) in self._prefetched.known:
+            return self._prefetched.known[message_id, channel]
         found = self.db.execute(_ONE_KNOWN, (message_id, channel)).fetchone()
         if found is None:
             return None
@@ -101,7 +109,9 @@ class SqliteBook:
         self._seen.inbound += 1
         row.seq = self._seen.inbound
         message = row.message
-        self._new_known[message.message_id, message.channel] = Known(
+        pair = message.message_id, message.channel
+        self._prefetched.known.pop(pair, None)
+        self._new_known[pair] = Known(
             id=row.id, seq=row.seq, at=self.now, session_id=session_id, event=event
         )
         self._inbound.append(
@@ -186,17 +196,21 @@ class SqliteBook:
         )
 
     def history(self, row: SessionRow) -> tuple[HistoryEntry, ...]:
+        if row.key in self._prefetched.histories:
+            return self._prefetched.histories[row.key]
         if row.key in self._remembered:
             self.flush()
         found = self.db.execute(_ONE_HISTORY, (row.key, row.history_from))
         return tuple(HistoryEntry(role=r, text=t, tokens=n) for r, t, n in found)
 
     def add_history(self, key: str, first: int, entries: Sequence[HistoryEntry]) -> None:
+        self._prefetched.histories.pop(key, None)
         self._remembered.add(key)
         for n, entry in enumerate(entries, first):
             self._entries.append((key, n, entry.role, entry.text, entry.tokens))
 
     def cut_history(self, key: str, upto: int) -> None:
+        self._prefetched.histories.pop(key, None)
         if key in self._remembered:
             self.flush()
         self.db.execute("DELETE FROM history WHERE session_key = ? AND n <= ?", (key, upto))

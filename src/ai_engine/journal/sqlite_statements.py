@@ -44,6 +44,17 @@ class ByNumber:
             connection.execute(self.statements[len(part)], [*first, *part])
 
 
+class Select:
+    """A query for many values of one column: `… IN (?, …)`."""
+
+    def __init__(self, query: str) -> None:
+        self.queries = {size: query.replace("#", ",".join("?" * size), 1) for size in SIZES}
+
+    def rows(self, connection: sqlite3.Connection, values: list[Any]) -> Iterator[Row]:
+        for part in _chunks(values):
+            yield from connection.execute(self.queries[len(part)], part).fetchall()
+
+
 def _chunks(rows: list[Any]) -> Iterator[list[Any]]:
     at, left = 0, len(rows)
     for size in SIZES:

@@ -52,6 +52,8 @@ class Operation:
     durable: bool = False
     fenced: bool = False
     lazy: bool = False
+    expects: Inbound | None = None
+    """The message that `run` accepts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +242,7 @@ class Writer(threading.Thread):
         try:
             told = self._catch_up()
             book = SqliteBook(self._db, self._limits, self._clock.time(), self._seen)
+            book.expect([o.expects for o in batch if o.expects is not None])
             results = told + [self._run(operation, book) for operation in batch]
             book.flush()
             self._db.execute("COMMIT")
