@@ -106,6 +106,7 @@ class Engine:
         )
         self._share = OwnShare()
         self._plan: Plan | None = None
+        self._started_with = options.live.current.config
         self._connections: dict[str, asyncio.Task[None]] = {}
         self._reloading = asyncio.Lock()
         self._not_applied = ""
@@ -219,6 +220,8 @@ class Engine:
         state["journal"] = "owner" if self.journal.owner else "standby"
         if problem := self.live.last_error or self._not_applied:
             state["configuration"] = f"not in force: {problem}"
+        elif waiting := restart_settings(self._started_with, self.config):
+            state["configuration"] = f"in force after a restart: {', '.join(waiting)}"
         return state
 
     def message_endpoint(self) -> MessageEndpoint:
@@ -255,6 +258,8 @@ class Engine:
         self._not_applied = ""
         if self._logs is not None:
             self._logs.configure(loaded.config.log, secret_values(loaded.config))
+        if waiting := restart_settings(self._started_with, loaded.config):
+            log.warning("in force after a restart: %s", ", ".join(waiting))
         log.info("the changed configuration is in force")
 
     def run_road(self, tasks: asyncio.TaskGroup) -> None:
@@ -322,6 +327,18 @@ def _gave_up(message: InboundMessage) -> Reply:
         text=text("turn.failed", language, id=message.message_id),
         produced_by="engine",
     )
+
+
+def restart_settings(started_with: Config, now: Config) -> list[str]:
+    """Keys that differ and are only read when the engine starts."""
+    pairs = {
+        "session.idle_minutes": (started_with.session.idle_minutes, now.session.idle_minutes),
+        **{
+            f"server.{name}": (getattr(started_with.server, name), getattr(now.server, name))
+            for name in ("backlog_max", "turns_max", "trusted_proxies", "tls_cert", "tls_key")
+        },
+    }
+    return [name for name, (before, after) in pairs.items() if before != after]
 
 
 @asynccontextmanager

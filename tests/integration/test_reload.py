@@ -308,3 +308,15 @@ async def test_who_leaves_while_it_waits_gets_its_answer_at_the_callback(tmp_pat
                 await asyncio.sleep(0.01)
         gate.set()
         assert await r.reply_to("m1") == "for who left"
+
+
+async def test_settings_that_need_a_restart_are_named(tmp_path):
+    async with road(tmp_path) as r:
+        assert "configuration" not in r.engine.readiness()
+        change(tmp_path, lambda config: config.setdefault("session", {}).update(idle_minutes=3))
+        await r.engine.reload()
+        said = r.engine.readiness()["configuration"]
+        assert said == "in force after a restart: session.idle_minutes"
+        change(tmp_path, lambda config: config["session"].update(idle_minutes=15))
+        await r.engine.reload()
+        assert "configuration" not in r.engine.readiness()

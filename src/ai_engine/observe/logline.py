@@ -1,7 +1,6 @@
 """One log record as one line: JSON for machines, or text for people."""
 
 import logging
-import traceback
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -11,6 +10,7 @@ import msgspec
 from ai_engine.config.schema import LogConfig
 from ai_engine.domain.clock import SystemClock
 from ai_engine.observe.redact import HIDDEN, Redactor, escaped, is_secret_name, shortened
+from ai_engine.observe.tracebacks import told
 
 MESSAGE_CHARS_MAX: Final = 4_000
 FIELD_CHARS_MAX: Final = 1_000
@@ -117,7 +117,7 @@ class LineFormatter:
     def _traceback(self, record: logging.LogRecord) -> str:
         parts: list[str] = []
         if record.exc_info and record.exc_info[1] is not None:
-            parts += traceback.format_exception(record.exc_info[1])
+            parts += told(record.exc_info[1], with_words=self.config.message_text)
         elif record.exc_text:
             parts.append(record.exc_text)
         if record.stack_info:

@@ -12,7 +12,7 @@ from ai_engine.assistant.tool_round import ToolRound
 from ai_engine.domain.errors import ModelFailed
 from ai_engine.domain.skill import Tool, ToolCall
 from ai_engine.journal.base import Outcome
-from ai_engine.pipeline import asking
+from ai_engine.pipeline import asking, offers
 from ai_engine.pipeline.commands import Command
 from ai_engine.pipeline.work import Work
 
@@ -49,6 +49,9 @@ async def trigger(work: Work, skill_id: str, text: str) -> Outcome:
     tool = work.plan.tools.get(skill_id)
     if tool is None:
         return work.outcome(work.say("skill.unknown", skill=skill_id), "engine")
+    if not work.allowed(tool.permission):  # before any question, and audited like a call
+        denied = await work.call(tool, ToolCall(id="rule", name=tool.name))
+        return work.outcome(denied.text, "engine")
     state = work.saved_state() or _triggered(work, tool, text)
     return await run_trigger(work, state)
 
@@ -132,5 +135,5 @@ def _answered(work: Work, state: AssistantState, result: Answered) -> Outcome:
 def no_model(work: Work, error: ModelFailed) -> Outcome:
     """When no model can answer: one honest sentence, and what does work."""
     work.step("no_model", reason=error.reason, error=error.message)
-    sentence, skills = failure_text(error), skill_lines(work)
+    sentence, skills = failure_text(error), offers.lines(work)
     return work.outcome(f"{sentence}\n\n{skills}" if skills else sentence, "engine")
