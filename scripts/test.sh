@@ -14,5 +14,7 @@ if [ "${1:-all}" = quick ]; then
 fi
 echo "== tests"
 $bin/pytest -n 2 --dist loadfile -m "not chaos and not serial" --durations 10
+echo "== branch coverage of the road"
+scripts/coverage.sh
 echo "== chaos and what wants the machine for itself"
 $bin/pytest -n 0 -m "chaos or serial" --durations 5
