@@ -128,6 +128,8 @@ async def test_when_no_model_answers_the_user_reads_an_honest_sentence(tmp_path)
         text = await r.reply_to("m1")
         assert "cannot be reached" in text
         assert "模型暂时无法连接" in text
+        assert "“@bot what's on tomorrow”" in text, "words that a rule does take"
+        assert "lunch with Ann" not in text, "no rule starts this skill, so nothing is promised"
 
 
 async def test_help_names_the_skills_in_the_language_of_the_message(tmp_path):
