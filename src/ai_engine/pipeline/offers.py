@@ -12,7 +12,7 @@ _PLAIN_PREFIX: Final = re.compile(r"\^([\w@/#]+)\s?$")
 
 
 def lines(work: Work) -> str:
-    """One line for each skill whose example a rule takes; nothing is promised that no rule does."""
+    """One line for each skill that a rule starts; its examples only as such a rule takes them."""
     found = (
         _line(work, tool) for tool in work.plan.tools.values() if work.allowed(tool.permission)
     )
@@ -22,6 +22,8 @@ def lines(work: Work) -> str:
 def _line(work: Work, tool: Tool) -> str:
     title = tool.title_zh if work.language == "zh" else tool.title
     examples: list[str] = _EXAMPLE.findall(title)
+    if not examples and any(rule.skill_id == tool.name for rule in work.plan.config.rules()):
+        return title or tool.name
     for prefix in _prefixes(work, tool):
         if examples and all(_started(work, prefix + text) == tool.name for text in examples):
             return _EXAMPLE.sub(lambda quoted, put=prefix: f"“{put}{quoted[1]}”", title)
