@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, Sequence
 from email.utils import parsedate_to_datetime
+from types import TracebackType
 
 import aiohttp
 import msgspec
@@ -17,6 +18,7 @@ from ai_engine.config.schema import ModelConfig
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import ModelFailed
 from ai_engine.domain.message import Json
+from ai_engine.domain.within import within
 from ai_engine.security.egress import Egress
 
 EVENT_BYTES_MAX = 1_048_576
@@ -81,8 +83,9 @@ class OpenAIModel:
         self._timeout = aiohttp.ClientTimeout(
             total=config.total_timeout_seconds,
             sock_connect=config.connect_timeout_seconds,
-            sock_read=config.idle_timeout_seconds,
         )
+        self._idle_seconds = config.idle_timeout_seconds
+        """Watched here: the client's own `sock_read` sets a timer for each read."""
         self._usage_option = True
 
     async def stream(
@@ -94,13 +97,7 @@ class OpenAIModel:
             body = request_body(self._config, messages, tools, usage=tries.usage)
             reading = _Reading()
             try:
-                async with self._egress.session.post(
-                    self._url,
-                    data=body,
-                    headers=self._headers,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                ) as response:
+                async with await self._posted(body) as response:
                     if response.status != 200:
                         await self._raise_status(response, usage=tries.usage)
                     while piece := await self._next(response, reading):
@@ -115,6 +112,17 @@ class OpenAIModel:
 
     async def close(self) -> None:
         """Nothing is held: connections belong to the process's `Egress`."""
+
+    async def _posted(self, body: bytes) -> aiohttp.ClientResponse:
+        """The response once its head is there."""
+        with _spoken_to(self._config.connect_timeout_seconds + self._idle_seconds):
+            return await self._egress.session.post(
+                self._url,
+                data=body,
+                headers=self._headers,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
 
     async def _wait(self, tries: "_Tries", error: _Retryable) -> None:
         tries.failed += 1
@@ -154,7 +162,7 @@ class OpenAIModel:
         answer = reading.answer
         try:
             while not reading.ended:
-                text = self._taken(await reading.events(response.content), answer)
+                text = self._taken(await self._events(response, reading), answer)
                 if answer.done:
                     await _drain(response)
                     reading.ended = True
@@ -169,6 +177,13 @@ class OpenAIModel:
         except ValueError as error:  # also msgspec's errors
             raise self._failed(f"not the chat-completions protocol: {error}") from error
         return None
+
+    async def _events(
+        self, response: aiohttp.ClientResponse, reading: "_Reading"
+    ) -> Sequence[bytes]:
+        with _spoken_to(self._idle_seconds):
+            data = await response.content.readany()
+        return reading.events(data)
 
     def _taken(self, events: Sequence[bytes], answer: Answer) -> str:
         """The text of a batch of events."""
@@ -224,7 +239,7 @@ class OpenAIModel:
 def _timeout_text(error: TimeoutError, config: ModelConfig) -> str:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"no connection within {config.connect_timeout_seconds:g} s"
-    if isinstance(error, aiohttp.SocketTimeoutError):
+    if isinstance(error, _Silent):
         return f"silent for {config.idle_timeout_seconds:g} s"
     return f"no whole answer within {config.total_timeout_seconds:g} s"
 
@@ -249,6 +264,27 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     return body[:ERROR_BYTES_MAX]
 
 
+class _Silent(TimeoutError):
+    """The server said nothing for too long."""
+
+
+class _spoken_to(within):  # noqa: N801 - used as a function, as `within` is
+    """Raises `_Silent` when its time is over, to tell this limit from the whole answer's."""
+
+    __slots__ = ()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(kind, error, traceback)
+        except TimeoutError as timeout:
+            raise _Silent from timeout
+
+
 class _Reading:
     """One answer's body on its way in."""
 
@@ -264,10 +300,9 @@ class _Reading:
         self._head = True
         self._whole: list[bytes] | None = None
 
-    async def events(self, content: aiohttp.StreamReader) -> Sequence[bytes]:
-        """The events of the next network read. A body that begins with `{` is one whole JSON
-        answer, whatever its declared type."""
-        data = await content.readany()
+    def events(self, data: bytes) -> Sequence[bytes]:
+        """The events that one network read completes; none was read at the body's end. A body
+        that begins with `{` is one whole JSON answer, whatever its declared type."""
         if not data:
             self.ended = True
             return self._parser.finish() if self._whole is None else [b"".join(self._whole), _DONE]

@@ -2,7 +2,7 @@
 
 import asyncio
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 from weakref import WeakKeyDictionary
 
 GRAIN_SECONDS: Final = 0.25
@@ -19,24 +19,26 @@ class within:  # noqa: N801 - used as a function: `with within(60):`
     in place of the block's CancelledError; a cancellation from elsewhere stays one.
     """
 
-    __slots__ = ("_cancelling", "_expired", "_seconds", "_slot", "_task")
+    __slots__ = ("_cancelling", "_seconds", "_slot", "_task", "expired")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self.expired = False
+        """Whether the time was over before the block had ended."""
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("within() must be used inside a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._expired = False
         self._slot = _slot(task.get_loop(), self._seconds)
         self._slot.add(self)
+        return self
 
     def expire(self) -> None:
         """The time is over: end what the block waits for."""
-        self._expired = True
+        self.expired = True
         self._task.cancel()
 
     def __exit__(
@@ -46,7 +48,7 @@ class within:  # noqa: N801 - used as a function: `with within(60):`
         traceback: TracebackType | None,
     ) -> None:
         self._slot.discard(self)
-        if not self._expired:
+        if not self.expired:
             return
         ours = self._task.uncancel() <= self._cancelling
         if ours and isinstance(error, asyncio.CancelledError):
