@@ -159,7 +159,8 @@ class Load:
             _, client = await loop.create_connection(Client, "127.0.0.1", self.o.port)
             pool.put_nowait(client)
         started = time.perf_counter()
-        async with asyncio.timeout(self.o.seconds + 60), asyncio.TaskGroup() as group:
+        limit = 600 if self.o.turns else self.o.seconds + 60
+        async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
             if self.o.rate:
                 for n in range(int(self.o.rate * self.o.seconds)):
                     wait = started + n / self.o.rate - time.perf_counter()
@@ -168,8 +169,8 @@ class Load:
                     group.create_task(self.one(n, pool))
             else:
                 self.slots = asyncio.Semaphore(self.o.in_flight)
-                n = 0
-                while time.perf_counter() - started < self.o.seconds:
+                n, end = self.o.first, self.o.first + self.o.turns
+                while n < end if self.o.turns else time.perf_counter() - started < self.o.seconds:
                     await self.slots.acquire()
                     group.create_task(self.one(n, pool))
                     n += 1
@@ -207,6 +208,8 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=0, help="messages a second; 0: closed loop")
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=0, help="so many, instead of --seconds")
+    parser.add_argument("--first", type=int, default=0, help="number of the first message")
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--run", default="1")
     print(json.dumps(uvloop.run(Load(parser.parse_args()).run())))
