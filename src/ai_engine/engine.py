@@ -370,6 +370,7 @@ async def open_engine(options: Options) -> AsyncGenerator[Engine]:
             tasks.create_task(options.live.watch(engine.reload)),
             tasks.create_task(LoopLag(engine.metrics.loop_lag).run()),
         ]
+        engine.health.register("journal", engine.ingress.overloaded)
         engine.health.start()
         try:
             yield engine

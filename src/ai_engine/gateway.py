@@ -97,7 +97,8 @@ class MessageEndpoint:
     async def _answer(
         self, name: str, rest: str, scope: Scope, receive: Receive
     ) -> WebhookResponse:
-        channel = self._channels().get(name)
+        channels = self._channels()
+        channel = channels.get(name) or _alike(channels, name)
         if channel is None:
             raise NotFound(f"there is no channel {name!r}", hint="see `ai-engine channels list`")
         try:
@@ -134,6 +135,12 @@ class MessageEndpoint:
                 },
             )
         return refusal(error)
+
+
+def _alike(channels: Mapping[str, Channel], name: str) -> Channel | None:
+    """Hyphens and underscores are the same in a channel's name; no two differ by them alone."""
+    wanted = name.replace("-", "_")
+    return next((c for n, c in channels.items() if n.replace("-", "_") == wanted), None)
 
 
 async def _while_connected(

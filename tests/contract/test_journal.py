@@ -128,6 +128,7 @@ async def test_a_full_backlog_refuses_and_an_answered_message_makes_room(engine,
         with pytest.raises(Overloaded) as refused:
             await j.accept(id="p4")
         assert refused.value.retry_after_seconds > 0
+        assert (await j.accept(id="p1")).duplicate, "what is kept already needs no room"
         await j.answer(await j.turns.next())
         assert not (await j.accept(id="p4")).duplicate
 

@@ -233,12 +233,22 @@ async def test_a_redirect_of_the_hook_is_not_followed():
         "file:///etc/passwd?session=s3cr3t",
     ],
 )
-async def test_a_hook_on_a_foreign_host_is_never_called(hook: str):
+async def test_a_hook_on_a_foreign_host_is_never_called_and_the_answer_goes_by_the_api(
+    hook, caplog
+):
     async with world() as (fake, channel, _):
-        with pytest.raises(SendRefused) as caught:
-            await channel.send(outgoing(fake, sessionWebhook=hook))
+        await channel.send(outgoing(fake, sessionWebhook=hook))
+        assert [call.path for call in fake.calls] == [TOKEN, PRIVATE]
+        assert "was not followed" in caplog.text
+        assert "s3cr3t" not in caplog.text
+
+
+async def test_a_hook_on_another_port_of_a_configured_host_is_followed():
+    async with world() as (fake, channel, _), fake_dingtalk() as other:
+        assert fake.base != other.base
+        await channel.send(outgoing(fake, sessionWebhook=other.hook))
+        assert [call.path for call in other.calls] == [HOOK]
         assert fake.calls == []
-        assert "s3cr3t" not in str(caught.value)
 
 
 async def test_an_unreachable_hook_is_tried_later_and_stays_secret():

@@ -146,7 +146,11 @@ async def test_it_serves_says_where_and_ends_in_order(tmp_path):
     write(tmp_path, config())
     async with engine_in(tmp_path) as engine:
         note = json.loads((tmp_path / "data" / "engine.json").read_text(encoding="utf-8"))
-        assert note == {"pid": engine.process.pid, "url": engine.url}
+        assert note == {
+            "pid": engine.process.pid,
+            "url": engine.url,
+            "config": str(tmp_path / "ai-engine.json"),
+        }
         assert (tmp_path / "data" / "admin.token").stat().st_mode & 0o777 == 0o600
         async with aiohttp.ClientSession() as http:
             async with http.get(f"{engine.url}/readyz") as answer:
@@ -342,3 +346,19 @@ async def test_the_version_and_the_help_need_no_configuration(tmp_path):
     status, _, err = await command("nonsense", folder=tmp_path, data=False)
     assert status == 2
     assert "nonsense" in err
+
+
+async def test_commands_on_the_configuration_find_that_of_the_engine_on_the_data(tmp_path):
+    write(tmp_path, config())
+    async with engine_in(tmp_path):
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        for words in (["config", "check"], ["config", "show"], ["routes", "list"]):
+            command = [*AI_ENGINE, *words, "--data", str(tmp_path / "data"), "--json"]
+            process = await asyncio.create_subprocess_exec(
+                *command, cwd=elsewhere, stdout=asyncio.subprocess.PIPE
+            )
+            async with asyncio.timeout(20):
+                out, _ = await process.communicate()
+            assert process.returncode == 0, words
+            assert json.loads(out)

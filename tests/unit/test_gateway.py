@@ -51,6 +51,7 @@ class Edge:
     """An application around one channel."""
 
     def __init__(self):
+        self.name = "chat"
         self.channel = HookChannel()
         self.metrics = Metrics()
         self.ready = {"ready": True, "reasons": [], "channels": {"chat": {"state": "ready"}}}
@@ -64,7 +65,7 @@ class Edge:
             return b"figures 1\n"
 
         messages = MessageEndpoint(
-            lambda: {"chat": self.channel}, accept, self.metrics, lambda: BODY_MAX
+            lambda: {self.name: self.channel}, accept, self.metrics, lambda: BODY_MAX
         )
         operations = Operations(lambda: self.ready, metrics, lambda _: self.seen_by)
         self.app = build_app(
@@ -163,6 +164,13 @@ async def test_a_request_reaches_its_channel_as_it_came(edge):
     assert dict(request.headers) == {"x-signature": "abc", "x-latin": "é"}
     assert dict(request.query) == {"a": "2", "b": "", "c": "你"}
     assert request.remote == "9.9.9.9"
+
+
+async def test_hyphens_and_underscores_are_the_same_in_a_channels_name(edge):
+    edge.name = "im_platform"
+    assert (await edge.request("/api/message/im-platform", b"{}"))[0] == 200
+    assert (await edge.request("/api/message/im_platform", b"{}"))[0] == 200
+    assert (await edge.request("/api/message/implatform", b"{}"))[0] == 404
 
 
 @pytest.mark.parametrize("path", ["/api/message/none", "/api/message/", "/api/message//chat"])

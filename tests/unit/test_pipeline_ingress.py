@@ -152,8 +152,12 @@ async def test_a_full_backlog_is_refused_and_counted_once():
         await bench.ingress.accept(message(id="m1"))
         turns = journal.turns()
         await anext(turns)
+        assert bench.ingress.overloaded() is None
         with pytest.raises(Overloaded):
             await bench.ingress.accept(message(id="m2"))
+        assert "refused" in bench.ingress.overloaded()
+        await clock.advance(6)
+        assert bench.ingress.overloaded() is None, "who asks later may find room"
         result = bench.metric(
             "ai_engine_inbound_total", channel="chat", result="refused:overloaded"
         )

@@ -22,7 +22,7 @@ class MissingChannel:
         self.type = type_
         self._detail = (
             f"no connector for the type {type_!r} is installed: install a plugin that provides "
-            f"it (ai-engine plugins install …), or set `type` to one of {', '.join(known)}"
+            f"it, or set `type` to one of {', '.join(known)}"
         )
 
     async def start(self) -> None:

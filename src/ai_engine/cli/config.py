@@ -5,9 +5,9 @@ import sys
 
 import typer
 
-from ai_engine.cli.locate import locate
-from ai_engine.cli.options import ConfigOption, EnvOption, GroupReadOption, JsonOption
+from ai_engine.cli.options import ConfigOption, DataOption, EnvOption, GroupReadOption, JsonOption
 from ai_engine.cli.output import Exit, count, failing, print_json, say, show_problems
+from ai_engine.cli.reach import configuration
 
 app = typer.Typer(help="Check the configuration and show it.", no_args_is_help=True)
 
@@ -16,6 +16,7 @@ app = typer.Typer(help="Check the configuration and show it.", no_args_is_help=T
 @failing
 def check(
     config: ConfigOption = None,
+    data: DataOption = None,
     env: EnvOption = None,
     allow_group_read: GroupReadOption = False,
     as_json: JsonOption = False,
@@ -25,9 +26,9 @@ def check(
     from ai_engine.config.explain import as_data
     from ai_engine.config.load import attempt
 
-    place = locate(config)
+    path = configuration(config, data)
     options = load_options(env=env, allow_group_read=allow_group_read)
-    tried = attempt(place.config, **options)
+    tried = attempt(path, **options)
     problems = tried.problems
     if tried.loaded is not None:
         problems = (*tried.loaded.warnings, *channel_warnings(tried.loaded.config))
@@ -39,7 +40,7 @@ def check(
     else:
         show_problems(problems)
         verdict = "is valid" if is_valid else "is not valid"
-        say(f"{place.config} {verdict}: {count(problems)}.", style="bold")
+        say(f"{path} {verdict}: {count(problems)}.", style="bold")
     if not is_valid:
         raise typer.Exit(Exit.INVALID)
 
@@ -48,6 +49,7 @@ def check(
 @failing
 def show(
     config: ConfigOption = None,
+    data: DataOption = None,
     env: EnvOption = None,
     allow_group_read: GroupReadOption = False,
     as_json: JsonOption = False,
@@ -57,8 +59,7 @@ def show(
     from ai_engine.config.explain import masked
     from ai_engine.config.faults import json_path, leaves
 
-    place = locate(config)
-    loaded = load_config(place.config, env=env, allow_group_read=allow_group_read)
+    loaded = load_config(configuration(config, data), env=env, allow_group_read=allow_group_read)
     values = masked(loaded.config)
     if as_json:
         print_json({"config": values, "origins": dict(loaded.origins)})

@@ -88,7 +88,7 @@ async def _demo(
     from ai_engine.cli.server import announced, until_signal
 
     parts = _parts(data, port, simulator_port, local=local, logs=logs)
-    async with parts as (engine, url, page), announced(data, url):
+    async with parts as (engine, url, page), announced(data, url, engine.live.path.absolute()):
         signalled = until_signal()
         link = chat_link(engine, url)
         if as_json:

@@ -7,11 +7,13 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from ai_engine.cli.locate import locate
 from ai_engine.domain.errors import EngineError, NotFound, Refused, Unauthenticated
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ def running_url(data: Path) -> str | None:
             return url
     except (OSError, http.client.HTTPException):
         return None
+
+
+def configuration(config: Path | None, data: Path | None) -> Path:
+    """The configuration file: as named, else that of the engine which runs on `data`, else as
+    `locate` finds it. Raises ConfigInvalid."""
+    if config is None and data is not None and _owned(data):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return Path(json.loads((data / RUN_FILE).read_text(encoding="utf-8"))["config"])
+    return locate(config, data).config
 
 
 def _owned(data: Path) -> bool:

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ai_engine.cli.locate import locate
-from ai_engine.cli.options import ConfigOption, EnvOption, GroupReadOption, JsonOption
+from ai_engine.cli.options import ConfigOption, DataOption, EnvOption, GroupReadOption, JsonOption
 from ai_engine.cli.output import failing, print_json, say, show_problems, table
+from ai_engine.cli.reach import configuration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +27,7 @@ RoleOption = Annotated[
 @failing
 def list_rules(
     config: ConfigOption = None,
+    data: DataOption = None,
     env: EnvOption = None,
     allow_group_read: GroupReadOption = False,
     as_json: JsonOption = False,
@@ -35,7 +36,7 @@ def list_rules(
     from ai_engine.domain.errors import Problem
     from ai_engine.routing.check import unreachable_rules
 
-    found, routes = _routes(config, env, allow_group_read)
+    found, routes = _routes(configuration(config, data), env, allow_group_read)
     never = {problem.at: problem for problem in unreachable_rules(found.rules())}
     rules = [
         {**_described(index, found), "reachable": index not in never} for index in routes.order
@@ -70,6 +71,7 @@ def list_rules(
 def try_text(
     text: Annotated[str, typer.Argument(help="What a person would write.")],
     config: ConfigOption = None,
+    data: DataOption = None,
     env: EnvOption = None,
     channel: ChannelOption = "",
     chat: ChatOption = "private",
@@ -83,7 +85,7 @@ def try_text(
     """
     if chat not in ("private", "group"):
         raise typer.BadParameter("write private or group", param_hint="--chat")
-    _, routes = _routes(config, env, allow_group_read)
+    _, routes = _routes(configuration(config, data), env, allow_group_read)
     who: dict[str, Any] = {
         "channel": channel,
         "chat_kind": chat,
@@ -97,13 +99,10 @@ def try_text(
     _show(decision, routes.explain(text, **who))
 
 
-def _routes(
-    config: "Path | None", env: str | None, allow_group_read: bool
-) -> "tuple[Config, RoutingTable]":
+def _routes(path: "Path", env: str | None, allow_group_read: bool) -> "tuple[Config, RoutingTable]":
     from ai_engine.cli.settings import load_config
     from ai_engine.routing.match import RoutingTable
 
-    path = locate(config).config
     found = load_config(path, env=env, allow_group_read=allow_group_read).config
     return found, RoutingTable(found.rules(), found.default_route)
 

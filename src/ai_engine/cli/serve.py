@@ -46,7 +46,10 @@ async def _serve(options: "Options", listener: "Listener", *, as_json: bool) -> 
     from ai_engine.cli.banner import show_banner
     from ai_engine.cli.server import announced, serving, until_signal
 
-    async with serving(options, listener) as (engine, url), announced(options.data, url):
+    async with (
+        serving(options, listener) as (engine, url),
+        announced(options.data, url, options.live.path.absolute()),
+    ):
         signalled = until_signal()
         link = chat_link(engine, url)
         if as_json:

@@ -214,10 +214,13 @@ def until_signal() -> asyncio.Future[str]:
 
 
 @contextlib.asynccontextmanager
-async def announced(data: Path, url: str) -> AsyncGenerator[None]:
-    """While it runs, the data directory says where this engine is; other commands read it."""
+async def announced(data: Path, url: str, config: Path) -> AsyncGenerator[None]:
+    """While it runs, the data directory says where this engine is and what it reads.
+
+    `config` is absolute.
+    """
     note = data / RUN_FILE
-    mine = json.dumps({"pid": os.getpid(), "url": url})
+    mine = json.dumps({"pid": os.getpid(), "url": url, "config": str(config)})
     new = note.with_suffix(".new")
     new.write_text(mine, encoding="utf-8")
     new.replace(note)

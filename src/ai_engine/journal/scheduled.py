@@ -23,7 +23,7 @@ from ai_engine.journal.base import (
 )
 from ai_engine.journal.book import Book
 from ai_engine.journal.ownership import B, OwnedJournal
-from ai_engine.journal.refusals import full_backlog, full_outbox
+from ai_engine.journal.refusals import full_outbox
 from ai_engine.journal.rows import Committed, Failed, Inbound, OutboxRow, Started
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ class ScheduledJournal(OwnedJournal[B]):
         backlog_max = self._limits.backlog_messages_max
         if lane is Lane.CONTROL:
             backlog_max *= 2  # what is to stop the work must not wait for the work to be done
-        if self._owner and self._queues.backlog + self._accepting >= backlog_max:
-            raise full_backlog(backlog_max)
+        full = self._queues.backlog + self._accepting >= backlog_max
         if self._queues.replies >= self._limits.outbox_replies_max:
             raise full_outbox(self._limits.outbox_replies_max)
         row = Inbound(
@@ -65,11 +64,12 @@ class ScheduledJournal(OwnedJournal[B]):
             lane=lane,
             due=not_before or 0.0,
         )
-        if lane is Lane.MAILBOX and not row.due and self._owner:
+        if lane is Lane.MAILBOX and not row.due and self._owner and not full:
             receipt = await self._accept_and_start(row, audit)
             if receipt is not None:
                 return receipt
-        counted = None if self._owner else backlog_max
+        # When there is no room, the store is asked all the same: a duplicate needs none.
+        counted = None if self._owner and not full else backlog_max
         run = partial(rules.accept, row=row, audit=audit, backlog_max=counted)
         self._accepting += 1
 

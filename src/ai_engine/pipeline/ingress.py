@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from ai_engine.channels.base import Accepted
 from ai_engine.config.schema import SessionConfig
@@ -46,6 +47,10 @@ def lane(message: InboundMessage) -> Lane:
     return Lane.MAILBOX
 
 
+REFUSING_SECONDS: Final = 5.0
+"""After a refusal the engine counts as not ready for so long, or until a message is taken."""
+
+
 class Ingress:
     """Accepts what channels have verified. Raises Overloaded when nothing more can be taken."""
 
@@ -62,6 +67,13 @@ class Ingress:
         self._metrics = metrics
         self._clock = clock
         self._sessions = sessions
+        self._refusing_until = 0.0
+
+    def overloaded(self) -> str | None:
+        """Why messages are refused just now; None when they are taken. For `/readyz`."""
+        if self._clock.monotonic() >= self._refusing_until:
+            return None
+        return "messages are refused: too many wait for their answers"
 
     def key(self, message: InboundMessage) -> str:
         """The session key under the present configuration."""
@@ -79,8 +91,10 @@ class Ingress:
         try:
             receipt = await self._journal.accept(message, key, lane=lane(message))
         except Overloaded:
+            self._refusing_until = self._clock.monotonic() + REFUSING_SECONDS
             self._metrics.inbound(message.channel, "refused:overloaded")
             raise
+        self._refusing_until = 0.0
         self._metrics.accepted_in(self._clock.monotonic() - started)
         self._metrics.inbound(message.channel, "duplicate" if receipt.duplicate else "accepted")
         if not receipt.duplicate:

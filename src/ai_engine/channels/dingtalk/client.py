@@ -4,6 +4,7 @@ Every failure becomes one of the engine's own errors, which say whether to try a
 administrator can do. A sessionWebhook is a bearer secret: it is in no message and in no log.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, cast
 
@@ -17,6 +18,8 @@ from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import SendRefused, SendRetryable, Unauthenticated
 from ai_engine.domain.message import Json
 from ai_engine.security.egress import Egress, origin
+
+log = logging.getLogger(__name__)
 
 API: Final = "https://api.dingtalk.com"
 OAPI: Final = "https://oapi.dingtalk.com"
@@ -81,8 +84,10 @@ class DingTalkClient:
         self._clock = clock
         self.api = config.endpoints.api.rstrip("/") or API
         configured = (config.endpoints.api, config.endpoints.oapi)
-        self.allowed = (*(base for base in configured if _usable(base)), API, OAPI)
-        """Base URLs whose origins a sessionWebhook may have."""
+        self._trusted = tuple(base for base in configured if _usable(base))
+        """Base URLs on whose hosts a sessionWebhook may be, beside DingTalk's own."""
+        self.allowed = (*self._trusted, API, OAPI)
+        """Base URLs whose origins a long connection may have."""
         self.tokens = TokenCache(self._fetch_token, config.auth.token_expire, clock)
 
     async def close(self) -> None:
@@ -94,9 +99,10 @@ class DingTalkClient:
         `produced_by` is told to configured endpoints only, such as a simulator's.
 
         Raises:
-            HookGone: it does not work any more. SendRetryable, SendRefused.
+            HookGone: it does not work any more, or must not be followed. SendRetryable,
+                SendRefused.
         """
-        checked = Egress.check(url, self.allowed)
+        checked = self._followed(url)
         told = "" if origin(checked) in _VENDOR else produced_by
         answer = await self._post(checked, body, extra=_produced_by(told))
         if answer.status == 429 or answer.status >= 500:
@@ -120,6 +126,17 @@ class DingTalkClient:
         if code in _CONTENT_REFUSED or code in _CHAT_GONE:
             raise SendRefused(f"DingTalk refused the reply (errcode {code}: {said})")
         raise HookGone(f"errcode {code}: {said}")
+
+    def _followed(self, url: str) -> str:
+        """Raises HookGone for a host that is neither DingTalk's nor a configured endpoint's."""
+        try:
+            try:
+                return Egress.check(url, (API, OAPI))
+            except SendRefused:
+                return Egress.check_host(url, self._trusted)
+        except SendRefused as refused:
+            log.warning("a sessionWebhook was not followed: %s", refused.message)
+            raise HookGone("its host is not allowed") from refused
 
     async def send_private(self, user_id: str, robot_code: str, template: Json) -> None:
         """Proactive message to one person. Raises SendRetryable, SendRefused."""
