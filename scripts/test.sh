@@ -2,7 +2,6 @@
 # `test.sh quick`: lint, types, floors, unit tests. `test.sh all`: everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PYTHONWARNDEFAULTENCODING=1
 bin=.venv/bin
 
 echo "== lint";   $bin/ruff check .; $bin/ruff format --check .

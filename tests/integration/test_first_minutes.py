@@ -116,6 +116,7 @@ def test_without_a_configuration_every_step_says_how_to_make_one(here):
             cwd=here.folder,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             timeout=30,
         )
         assert done.returncode == 2, command
@@ -132,6 +133,7 @@ def test_a_mistake_in_the_configuration_is_named_with_its_place_and_fix(here):
         cwd=here.folder,
         capture_output=True,
         text=True,
+        encoding="utf-8",
         timeout=30,
     )
     assert done.returncode == 2
@@ -149,6 +151,7 @@ def test_what_serve_prints_can_be_opened_and_the_link_works_once(here):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        encoding="utf-8",
     ) as process:
         lines = []
         for line in process.stdout:

@@ -161,7 +161,7 @@ asyncio.run(main())
 
 def test_the_child_ends_when_its_parent_is_killed(models):
     command = [sys.executable, "-c", PARENT, str(models)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as parent:
         assert parent.stdout is not None
         child = os.pidfd_open(int(parent.stdout.readline()))
         try:
@@ -191,11 +191,19 @@ def test_the_command_pulls_once_and_serves_until_it_is_told_to_stop(models):
         return [sys.executable, "-c", program, *words, "--json"]
 
     pulled = subprocess.run(
-        command("pull", NAME), env=environ, capture_output=True, text=True, timeout=60, check=True
+        command("pull", NAME),
+        env=environ,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
     )
     assert json.loads(pulled.stdout)["fetched"] is False
     serving = command("serve", NAME, "--port", "0")
-    with subprocess.Popen(serving, env=environ, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        serving, env=environ, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    ) as server:
         try:
             ready = json.loads(server.stdout.readline())
             url = f"{ready['base_url']}/models"

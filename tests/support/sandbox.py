@@ -55,6 +55,7 @@ class Sandbox:
             input=answers,
             capture_output=True,
             text=True,
+            encoding="utf-8",
             timeout=seconds,
         )
         assert done.returncode == 0, (
@@ -75,6 +76,7 @@ class Sandbox:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                encoding="utf-8",
             )
             self._running.append(process)
             line = process.stdout.readline()

@@ -138,7 +138,7 @@ async def test_what_is_wrong_with_the_settings_is_shown(config: dict[str, Any], 
 
 async def test_an_endpoint_that_is_no_address_allows_nothing():
     robot = Robot(endpoints={"oapi": "not a url"})
-    with pytest.raises(SendRefused, match="evil"):
+    with pytest.raises(SendRefused, match="no staff id"):
         await robot.channel.send(
             Outgoing(
                 reply=Reply(id="r1", text="hi"),

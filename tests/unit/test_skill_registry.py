@@ -84,5 +84,7 @@ def test_heavy_libraries_wait_until_they_are_needed():
         "build_builtin(SkillsConfig(), pathlib.Path('.'), Egress(), SystemClock());"
         "print([n for n in ('icalendar','recurring_ical_events','dateparser') if n in sys.modules])"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
+    )
     assert run.stdout.strip() == "[]"
