@@ -300,13 +300,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--write", action="store_true", help="put the figures into the docs")
     options = parser.parse_args()
+    busy = os.getloadavg()[0]
     once = side_by_side(options.rounds, options.seconds, AT_ONCE)
     streamed = side_by_side(options.rounds, options.seconds, STREAMED)
     lived = lived_in(options.seconds)
     loaded = under_load(options.seconds)
     parts = {"once": once, "streamed": streamed, "lived_in": lived, "loaded": loaded}
     print(json.dumps(parts, indent=1), file=sys.stderr)
-    measured = f"Measured on {machine()}; medians of {options.rounds} rounds."
+    measured = (
+        f"Measured on {machine()}; medians of {options.rounds} rounds. The machine's load average"
+        f" was {busy:.1f} before the run (0 is a quiet machine)."
+    )
     found = table(once, streamed, lived, loaded)
     alone = f"The journal alone:\n\n```text\n{journal()}\n```"
     figures = f"{measured}\n\n{found}\n\n{alone}"

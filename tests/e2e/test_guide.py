@@ -119,7 +119,7 @@ async def test_the_guides_configuration_starts_and_the_channel_says_what_it_miss
         channel = state["channels"]["im_platform"]
         assert channel["state"] == "plugin_missing"
         assert "'im_platform'" in channel["detail"]
-        assert "ai-engine plugins install" in channel["detail"]
+        assert "install a plugin that provides it" in channel["detail"]
 
         place = ("--config", config, "--data", tmp_path / "data")
         status, out, _ = await command("channels", "list", *place, "--json")
