@@ -173,7 +173,7 @@ async def test_a_changed_file_is_noticed_by_itself(tmp_path):
     async with road(tmp_path) as r:
         plan = r.engine.plan
         change(tmp_path, lambda config: config["routing_rules"][2].update(text="noticed"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while r.engine.plan is plan:
                 await asyncio.sleep(0.01)
         await r.hook("m1", "ping")
