@@ -320,3 +320,19 @@ async def test_settings_that_need_a_restart_are_named(tmp_path):
         change(tmp_path, lambda config: config["session"].update(idle_minutes=15))
         await r.engine.reload()
         assert "configuration" not in r.engine.readiness()
+
+
+async def test_a_change_between_reading_and_watching_is_noticed(tmp_path):
+    """The configuration of an engine that was slow to start may be older than the file."""
+    write(tmp_path, {"channels": {}, "language": "en"})
+    live = live_config(tmp_path / "ai-engine.json")
+    write(tmp_path, {"channels": {}, "language": "zh"})
+    noticed = asyncio.Event()
+
+    async def on_change():
+        noticed.set()
+
+    watching = asyncio.create_task(live.watch(on_change))
+    async with asyncio.timeout(4):  # sooner than the poll
+        await noticed.wait()
+    watching.cancel()

@@ -35,6 +35,7 @@ class LiveConfig:
     def __init__(self, path: Path, **options: Unpack[LoadOptions]) -> None:
         self._path = path
         self._options = options
+        before = _marks((path,))
         first = attempt(path, **options)
         if first.loaded is None:
             raise ConfigInvalid(list(first.problems))
@@ -42,6 +43,8 @@ class LiveConfig:
         self.problems: tuple[Problem, ...] = ()
         """Why the files as they are now are not in force; empty when they are."""
         self._files = first.files
+        # As they were when they were read: what changes before `watch` begins is a change too.
+        self._read = {**_marks(first.files), **before}
         self._reading = asyncio.Lock()
 
     @property
@@ -78,7 +81,7 @@ class LiveConfig:
         self, on_change: Callable[[], Awaitable[object]], *, poll_seconds: float = POLL_SECONDS
     ) -> None:
         """Call `on_change` (which calls `reload`) after each change of a file, until cancelled."""
-        await watch(lambda: self.files, on_change, poll_seconds=poll_seconds)
+        await watch(lambda: self.files, on_change, poll_seconds=poll_seconds, seen=self._read)
 
     def _attempt(self) -> Attempt:
         options = self._options.copy()
@@ -94,14 +97,17 @@ async def watch(
     *,
     poll_seconds: float = POLL_SECONDS,
     debounce_seconds: float = DEBOUNCE_SECONDS,
+    seen: dict[Path, _Mark] | None = None,
 ) -> None:
     """Call `on_change` after each change of one of `files()`, until cancelled.
 
     Folders are watched, not files: a file that is replaced by a rename, or behind a link that is
     turned (a Kubernetes ConfigMap), is another file under the same name. Whether something did
     change is told by what the names lead to, so other files in the folders do not matter.
+    `seen`: what they led to when they were read; None takes what they lead to now.
     """
-    seen = await asyncio.to_thread(_marks, files())
+    if seen is None:
+        seen = await asyncio.to_thread(_marks, files())
     while True:
         folders = await asyncio.to_thread(_folders, files())
         async with aclosing(_ticks(folders, poll_seconds, debounce_seconds)) as ticks:
@@ -120,9 +126,11 @@ async def watch(
 async def _ticks(
     folders: Sequence[Path], poll_seconds: float, debounce_seconds: float
 ) -> AsyncGenerator[None]:
-    """One tick after changes in the folders, and one each `poll_seconds`."""
+    """One tick at once, one after changes in the folders, and one each `poll_seconds`."""
     # Imported when used: not every command watches.
     from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType]
+
+    yield
 
     changes = awatch(
         *folders,
