@@ -327,3 +327,25 @@ async def bench(journal: Any, clock: Any = None, **more: Any) -> AsyncIterator[B
 def line(*pieces: str, gate: asyncio.Event | None = None, **more: Any) -> Line:
     """A model answer in pieces; with `gate`, the last one waits."""
     return Line(pieces=pieces, gate=gate, **more)
+
+
+class Failing:
+    """The journal, but for calls that a test makes fail."""
+
+    def __init__(self, inner, **failures):
+        self._inner = inner
+        self.failures = {name: list(errors) for name, errors in failures.items()}
+        self.calls = []
+
+    def __getattr__(self, name):
+        real = getattr(self._inner, name)
+        if name not in self.failures:
+            return real
+
+        async def call(*args, **more):
+            self.calls.append(name)
+            if self.failures[name]:
+                raise self.failures[name].pop(0)
+            return await real(*args, **more)
+
+        return call

@@ -14,7 +14,7 @@ from ai_engine.pipeline import delivery
 from ai_engine.pipeline.delivery import BACKOFF_SECONDS_MAX, Pace, backoff_seconds
 from ai_engine.pipeline.latency import OwnShare
 
-from support.bench import FakeChannel, bench
+from support.bench import Failing, FakeChannel, bench
 from support.clock import ManualClock
 
 
@@ -27,28 +27,6 @@ def clock():
 async def journal(clock):
     async with MemoryJournal(clock=clock) as opened:
         yield opened
-
-
-class Failing:
-    """The journal, but for calls that a test makes fail."""
-
-    def __init__(self, inner, **failures):
-        self._inner = inner
-        self.failures = {name: list(errors) for name, errors in failures.items()}
-        self.calls = []
-
-    def __getattr__(self, name):
-        real = getattr(self._inner, name)
-        if name not in self.failures:
-            return real
-
-        async def call(*args, **more):
-            self.calls.append(name)
-            if self.failures[name]:
-                raise self.failures[name].pop(0)
-            return await real(*args, **more)
-
-        return call
 
 
 # Backoff and pace.

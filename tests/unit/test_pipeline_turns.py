@@ -10,7 +10,7 @@ from ai_engine.domain.message import Chat, ChatKind, MessageKind
 from ai_engine.journal.memory import MemoryJournal
 from ai_engine.policy.authorize import Policy
 
-from support.bench import ScriptedModel, bench, line, tool
+from support.bench import Failing, ScriptedModel, bench, line, tool
 from support.clock import ManualClock
 
 
@@ -23,28 +23,6 @@ def clock():
 async def journal(clock):
     async with MemoryJournal(clock=clock) as opened:
         yield opened
-
-
-class Failing:
-    """The journal, but for calls that a test makes fail."""
-
-    def __init__(self, inner, **failures):
-        self._inner = inner
-        self.failures = {name: list(errors) for name, errors in failures.items()}
-        self.calls = []
-
-    def __getattr__(self, name):
-        real = getattr(self._inner, name)
-        if name not in self.failures:
-            return real
-
-        async def call(*args, **more):
-            self.calls.append(name)
-            if self.failures[name]:
-                raise self.failures[name].pop(0)
-            return await real(*args, **more)
-
-        return call
 
 
 async def test_a_fixed_reply_a_skill_and_the_model_answer_in_order(journal, clock):

@@ -1,6 +1,6 @@
 """The assistant's ports and its state: plain serialisable data from the first token on."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -122,6 +122,3 @@ class Model(Protocol):
         ...
 
     async def close(self) -> None: ...
-
-
-RunAssistant = Callable[[AssistantState, Sequence[Tool], Hooks], Awaitable["Answered | MustAsk"]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from ai_engine.domain.message import InboundMessage, Json
 from ai_engine.domain.reply import Reply
@@ -28,7 +28,6 @@ class Capabilities:
     images: bool = False
     sends_per_second: float = 0.0
     """Pace per conversation; 0 is no limit of the platform's."""
-    markdown_flavour: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +151,3 @@ class Channel(Protocol):
     def status(self) -> Status: ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """For the audit: a request that was turned away at the edge."""
-
-    channel: str
-    reason: str
-    remote: str
-    detail: Json = field(default_factory=dict[str, Any])

@@ -42,7 +42,8 @@ class MessageFormat(Section):
     text_template: str = "{message}"
     """How an answer is framed; `{message}` stands for the answer."""
     card_width: Annotated[int, Field(ge=200, le=2000)] = 600
-    """Width of cards in pixels, where the platform has it."""
+    """Width of cards in pixels, where the platform has it. No connector of this version sends
+    native cards: accepted and kept, without effect yet."""
 
 
 class ChannelConfig(Section):
@@ -180,9 +181,10 @@ class SkillsConfig(Section):
 
 class PluginsConfig(Section):
     auto_reload: bool = True
-    """Pick up changed plugins without a restart."""
+    """Pick up changed plugins without a restart. This version has no plugin runtime: accepted and
+    kept, without effect yet."""
     scan_interval: Annotated[int, Field(ge=1, le=86_400)] = 300
-    """Seconds between two looks at the plugin folders."""
+    """Seconds between two looks at the plugin folders; see `auto_reload`."""
 
 
 class ServerConfig(Section):

@@ -75,8 +75,3 @@ def text(code: str, language: str, **values: object) -> str:
     """The sentence for `code` in `zh` or `en`. Raises KeyError for an unknown code."""
     chinese, english = _TEXTS[code]
     return (chinese if language == "zh" else english).format(**values)
-
-
-def both(code: str, **values: object) -> str:
-    """Chinese and English, for when the language is not known."""
-    return f"{text(code, 'zh', **values)}\n{text(code, 'en', **values)}"

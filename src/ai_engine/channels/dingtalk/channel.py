@@ -70,7 +70,6 @@ class DingTalkChannel:
             text_limit=codec.TEXT_LIMIT_BYTES,
             text_unit="bytes",
             markdown=self._form == "markdown",
-            markdown_flavour="dingtalk",
         )
 
     async def start(self) -> None:

@@ -39,7 +39,6 @@ class WebChatChannel:
             stream_interval_ms=50,
             idempotent=True,
             images=False,
-            markdown_flavour="commonmark",
         )
 
     async def start(self) -> None:

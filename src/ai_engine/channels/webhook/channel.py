@@ -80,7 +80,6 @@ class WebhookChannel:
             markdown=config.reply != "text",
             cards=config.reply != "text",
             idempotent=True,
-            markdown_flavour="commonmark",
         )
 
     async def start(self) -> None:
