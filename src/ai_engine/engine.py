@@ -13,12 +13,10 @@ from typing import Any, Final
 
 from ai_engine.assistant.build import build_assistant
 from ai_engine.channels.base import Channel
-from ai_engine.channels.dingtalk.channel import DingTalkChannel
+from ai_engine.channels.host import Host
 from ai_engine.channels.missing import MissingChannel
 from ai_engine.channels.supervisor import supervise
-from ai_engine.channels.types import BUILT_IN
-from ai_engine.channels.webchat.channel import WebChatChannel
-from ai_engine.channels.webhook.channel import WebhookChannel
+from ai_engine.channels.types import BUILT_IN, build, type_of
 from ai_engine.config.load import Loaded
 from ai_engine.config.schema import ChannelConfig, Config
 from ai_engine.config.watch import LiveConfig
@@ -47,6 +45,7 @@ from ai_engine.routing.match import RoutingTable
 from ai_engine.security.access import Access
 from ai_engine.security.egress import Egress
 from ai_engine.skills.registry import build_builtin
+from ai_engine.storage.media import MediaFolder
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +93,7 @@ class Engine:
         self.journal = journal
         self.egress = egress
         self.events: Events = MemoryEvents()
+        self.media = MediaFolder(options.data / "media", options.clock)
         self.metrics = Metrics()
         self.health = Health()
         self.metrics.watch_health(self.health)
@@ -176,15 +176,17 @@ class Engine:
         return channels
 
     def _channel(self, name: str, settings: ChannelConfig) -> Channel:
-        match (settings.type or name).replace("-", "_"):
-            case "dingtalk":
-                return DingTalkChannel(name, settings, self.egress, self.clock)
-            case "webhook":
-                return WebhookChannel(name, settings, self.egress, self.clock, self._stored(name))
-            case "webchat":
-                return WebChatChannel(name, settings, self.events, self.clock)
-            case other:
-                return MissingChannel(name, other, BUILT_IN)
+        kind = type_of(name, settings)
+        host = Host(
+            egress=self.egress,
+            clock=self.clock,
+            media=self.media,
+            stored=self._stored(name),
+            events=self.events,
+        )
+        if kind not in BUILT_IN:
+            return MissingChannel(name, kind, settings, host, BUILT_IN)
+        return build(kind, name, settings, host)
 
     def _stored(self, channel: str) -> Any:
         async def stored(message_id: str) -> list[Reply] | None:
@@ -201,7 +203,9 @@ class Engine:
                 ending.append(previous)
             if name in new:
                 self._connections[name] = self._tasks.create_task(
-                    supervise(new[name], self.ingress.accept, self.clock)
+                    supervise(
+                        new[name], self.ingress.accept, self.clock, lambda: self.journal.owner
+                    )
                 )
         await _end(ending)
         for name in changed:

@@ -25,6 +25,7 @@ from ai_engine.domain.reply import Card, Reply
 from ai_engine.security.egress import Egress
 
 from support.dingtalk_server import FakeDingTalk, fake_dingtalk, frame
+from support.hosts import make_host
 from support.signing import dingtalk_message
 from support.watched_clock import WatchedClock
 
@@ -66,7 +67,7 @@ async def world(
         settings = ChannelConfig.model_validate(
             {"auth": auth, "endpoints": {"api": fake.base, "oapi": fake.base}, **config}
         )
-        channel = DingTalkChannel("ding", settings, egress, clock)
+        channel = DingTalkChannel("ding", settings, make_host(egress, clock))
         await channel.start()
         try:
             yield fake, channel, clock
@@ -259,7 +260,7 @@ async def test_an_unreachable_hook_is_tried_later_and_stays_secret():
         )
         egress = Egress()
         await egress.start()
-        other = DingTalkChannel("ding", settings, egress, WatchedClock())
+        other = DingTalkChannel("ding", settings, make_host(egress, WatchedClock()))
         with pytest.raises(SendRetryable) as caught:
             await other.send(outgoing(fake, sessionWebhook=target))
         await egress.close()

@@ -21,6 +21,8 @@ from ai_engine.simulators.dingtalk import DingTalkSimulator
 from ai_engine.simulators.dingtalk.connection import StreamTimes
 from ai_engine.simulators.files import SharedFile
 
+from support.hosts import make_host
+
 
 class Engine:
     """As little of an engine as the channel needs."""
@@ -90,7 +92,7 @@ async def world(
                 **config,
             }
         )
-        engine.channel = DingTalkChannel("dingtalk", settings, egress, SystemClock())
+        engine.channel = DingTalkChannel("dingtalk", settings, make_host(egress, SystemClock()))
         running = asyncio.create_task(engine.channel.run(engine.accept))
         try:
             if mode == "stream":

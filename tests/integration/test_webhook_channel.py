@@ -10,8 +10,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ai_engine.channels.about import problems
 from ai_engine.channels.base import Accepted, Outgoing, WebhookRequest, WebhookResponse
-from ai_engine.channels.webhook.channel import WebhookChannel, problems
+from ai_engine.channels.webhook.about import ABOUT
+from ai_engine.channels.webhook.channel import WebhookChannel
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import (
     Forbidden,
@@ -26,6 +28,7 @@ from ai_engine.domain.message import InboundMessage
 from ai_engine.domain.reply import Card, Reply
 from ai_engine.security.egress import Egress
 
+from support.hosts import make_host
 from support.signing import webhook_request, webhook_signature
 from support.watched_clock import WatchedClock
 
@@ -47,7 +50,9 @@ class Bot:
                 "reply": options.pop("reply", "markdown"),
             }
         )
-        self.channel = WebhookChannel("bot", config, egress, self.clock, self.stored, **options)
+        self.channel = WebhookChannel(
+            "bot", config, make_host(egress, self.clock, stored=self.stored), **options
+        )
 
     async def accept(self, message: InboundMessage) -> Accepted:
         if self.full:
@@ -428,17 +433,18 @@ async def test_a_senseless_wait_is_refused_before_anything_is_accepted(query: di
 
 def test_what_is_wrong_with_the_settings_is_said_in_sentences():
     config = ChannelConfig.model_validate({"mode": "stream", "callback_url": "ftp://x"})
-    found = problems(config)
-    assert [text.split(" ")[0] for text in found] == ["auth.secret", "mode:", "callback_url"]
+    channel = WebhookChannel("bot", config, make_host())
+    words = [text.split(" ")[0] for text in channel.problems]
+    assert words == ["mode:", "auth.secret", "callback_url"]
     good = ChannelConfig.model_validate({"auth": {"secret": "x"}, "callback_url": "https://x/y"})
-    assert problems(good) == []
+    assert problems(ABOUT, good) == []
 
 
 async def test_a_channel_without_secret_shows_that_it_fails():
     egress = Egress()
     bot = Bot(egress, "")
     assert bot.channel.status().state == "ready"
-    bare = WebhookChannel("bot", ChannelConfig(), egress, bot.clock, bot.stored)
+    bare = WebhookChannel("bot", ChannelConfig(), make_host(egress, bot.clock, stored=bot.stored))
     await bare.start()
     assert bare.status().state == "failing"
     assert "auth.secret" in bare.status().detail

@@ -32,6 +32,7 @@ from ai_engine.journal.base import Journal
 from ai_engine.security.access import Access
 
 from support.clock import ManualClock
+from support.hosts import make_host
 
 
 class Log:
@@ -83,7 +84,9 @@ class ChatBench:
         self.log = Log()
         self.events = MemoryEvents()
         self.access = Access(self.data, self.clock)
-        self.channel = WebChatChannel("webchat", ChannelConfig(), self.events, self.clock)
+        self.channel = WebChatChannel(
+            "webchat", ChannelConfig(), make_host(clock=self.clock, events=self.events)
+        )
         self.accepted: dict[str, str] = {}
         self.messages: list[InboundMessage] = []
         self.steps: asyncio.Queue[None] = asyncio.Queue()

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from ai_engine.channels.about import problems
 from ai_engine.channels.base import Accepted, Outgoing, WebhookRequest
-from ai_engine.channels.dingtalk.channel import DingTalkChannel, problems
+from ai_engine.channels.dingtalk.about import ABOUT
+from ai_engine.channels.dingtalk.channel import DingTalkChannel
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import (
     Forbidden,
@@ -21,6 +23,7 @@ from ai_engine.domain.reply import Reply
 from ai_engine.security.egress import Egress
 
 from support.clock import ManualClock
+from support.hosts import make_host
 from support.signing import dingtalk_headers, dingtalk_message, dingtalk_request
 
 SECRET = "s3cret"
@@ -33,7 +36,7 @@ class Robot:
         self.full = False
         settings = {"auth": {"app_id": "dingapp", "app_secret": SECRET}, **config}
         self.channel = DingTalkChannel(
-            "ding", ChannelConfig.model_validate(settings), Egress(), self.clock
+            "ding", ChannelConfig.model_validate(settings), make_host(Egress(), self.clock)
         )
 
     async def accept(self, message: InboundMessage) -> Accepted:
@@ -122,14 +125,13 @@ async def test_the_status_shows_the_age_of_the_last_message_and_a_used_up_quota(
     [
         ({"auth": {"app_id": "a"}}, "auth.app_secret"),
         ({"auth": {"app_secret": "a"}}, "auth.app_id"),
-        ({"reply": "card"}, "card template"),
         ({"endpoints": {"api": "api.example"}}, "endpoints.api"),
         ({"endpoints": {"oapi": "ftp://x"}}, "endpoints.oapi"),
     ],
 )
 async def test_what_is_wrong_with_the_settings_is_shown(config: dict[str, Any], said: str):
     auth = {"app_id": "a", "app_secret": "b"}
-    [problem] = problems(ChannelConfig.model_validate({"auth": auth, **config}))
+    [problem] = problems(ABOUT, ChannelConfig.model_validate({"auth": auth, **config}))
     assert said in problem
     robot = Robot(**config)
     await robot.channel.start()

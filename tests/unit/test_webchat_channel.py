@@ -13,6 +13,7 @@ from ai_engine.events.base import MemoryEvents, Partial
 
 from support.chat import outgoing
 from support.clock import ManualClock
+from support.hosts import make_host
 
 KEY = "webchat:user:/ann"
 
@@ -28,7 +29,7 @@ class Recording(MemoryEvents):
 
 
 def channel(events) -> WebChatChannel:
-    return WebChatChannel("webchat", ChannelConfig(), events, ManualClock())
+    return WebChatChannel("webchat", ChannelConfig(), make_host(events=events))
 
 
 async def test_an_update_publishes_only_what_is_new():
@@ -113,7 +114,7 @@ async def test_webhook_calls_are_turned_away():
 
 async def test_the_status_tells_how_long_ago_something_was_sent():
     clock = ManualClock()
-    chat = WebChatChannel("webchat", ChannelConfig(), MemoryEvents(), clock)
+    chat = WebChatChannel("webchat", ChannelConfig(), make_host(clock=clock))
     assert chat.status().last_event_age_seconds is None
     await chat.send(outgoing(Reply(id="r1", text="Hello"), KEY))
     await clock.advance(3)

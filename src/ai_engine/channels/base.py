@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ai_engine.domain.message import InboundMessage, Json
+from ai_engine.domain.message import Attachment, Chat, InboundMessage, Json, Media
 from ai_engine.domain.reply import Reply
 
 
@@ -26,8 +26,18 @@ class Capabilities:
     idempotent: bool = False
     """The platform takes an idempotency key: a repeated send shows once."""
     images: bool = False
+    files: bool = False
+    """Files can be sent, as `Reply.media`."""
+    media_bytes_max: int = 20_000_000
+    """The largest image or file, in either direction."""
     sends_per_second: float = 0.0
-    """Pace per conversation; 0 is no limit of the platform's."""
+    """Pace per conversation (`target["conversation"]`, else the session); 0 is no limit of the
+    platform's."""
+    seen: bool = False
+    """`seen` shows the person that the bot is at work (typing, a reaction)."""
+    one_owner: bool = False
+    """Only one process may hold the long connection: `run` waits until this one owns the journal.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +93,29 @@ class Outgoing:
     session_key: str
     user_id: str
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A person as the platform's directory knows them."""
+
+    user_id: str
+    name: str = ""
+    email: str = ""
+    departments: tuple[str, ...] = ()
+    manager: str = ""
+    """The user id of who leads them, where the directory says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a message that answers nothing goes."""
+
+    chat: Chat
+    user_id: str
+    """Whose session it belongs to; empty for a group's."""
+    target: Json
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +178,42 @@ class Channel(Protocol):
 
         Raises:
             SendRetryable, SendRefused.
+        """
+        ...
+
+    async def seen(self, target: Json) -> None:
+        """Show that the message was noticed. Best effort, once a turn; may raise SendFailed."""
+        ...
+
+    async def fetch(self, attachment: Attachment, target: Json) -> Media:
+        """The content of an inbound attachment that has a `ref`.
+
+        Raises:
+            SendRetryable, SendRefused (too large, gone, not allowed).
+        """
+        ...
+
+    def address(self, to: str) -> Address:
+        """Where a proactive message goes: `user:<id>`, `group:<id>`, or what else the platform has.
+
+        Raises:
+            Malformed: not a form that this channel knows.
+        """
+        ...
+
+    async def profile(self, user_id: str) -> Profile | None:
+        """From the platform's directory; None when it has none or does not know the person.
+
+        Raises:
+            SendRetryable, SendRefused, PermissionMissing.
+        """
+        ...
+
+    async def check(self) -> str:
+        """Call the platform once with the credentials: what it says of the app, in a line.
+
+        Raises:
+            SendRetryable, SendRefused, PermissionMissing, Unauthenticated.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 from ai_engine.channels.base import Accept, Channel
@@ -14,10 +15,18 @@ STEADY_SECONDS: Final = 120.0
 """A run that lasted so long counts as healthy: the next restart is quick again."""
 
 
-async def supervise(channel: Channel, accept: Accept, clock: Clock) -> None:
+OWNER_SECONDS: Final = 1.0
+"""How often a connection that only one process may hold looks whether this one is the owner."""
+
+
+async def supervise(
+    channel: Channel, accept: Accept, clock: Clock, owner: Callable[[], bool]
+) -> None:
     """Until `run` returns by itself (the channel has no long connection) or is cancelled."""
     failures = 0
     while True:
+        while channel.capabilities.one_owner and not owner():
+            await clock.sleep(OWNER_SECONDS)
         started = clock.monotonic()
         try:
             await channel.run(accept)

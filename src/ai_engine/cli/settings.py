@@ -42,16 +42,15 @@ def live_config(
 
 def channel_warnings(config: "Config") -> "list[Problem]":
     """What each built-in connector finds unwise in its own settings."""
-    from ai_engine.channels.dingtalk.channel import problems as dingtalk
-    from ai_engine.channels.webhook.channel import problems as webhook
+    from ai_engine.channels.about import problems
+    from ai_engine.channels.types import about
     from ai_engine.domain.errors import Problem
 
-    checks = {"dingtalk": dingtalk, "webhook": webhook}
     return [
         Problem(where=f"$.channels.{name}", what=found, fix="", severity="warning")
         for name, settings in config.channels.items()
-        if settings.enabled and settings.type in checks
-        for found in checks[settings.type](settings)
+        if settings.enabled and settings.type in BUILT_IN
+        for found in problems(about(settings.type), settings)
     ]
 
 

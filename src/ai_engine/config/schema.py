@@ -27,6 +27,56 @@ class Auth(Section):
     """Upper bound of a cached platform token's life, in seconds."""
     robot_code: str = ""
     """DingTalk: the robot's code, where it differs from `app_id`."""
+    card_template_id: str = ""
+    """DingTalk: the same as the channel's `card_template_id`."""
+    corp_id: str = ""
+    """WeCom: the organisation's id."""
+    agent_id: str = ""
+    """WeCom: the app's AgentId."""
+    token: SecretStr = SecretStr("")
+    """WeCom and DingTalk events: the callback's Token. Telegram and Mattermost: the bot's token.
+    Group robots: the key or access token in the webhook address."""
+    aes_key: SecretStr = SecretStr("")
+    """WeCom and DingTalk events: EncodingAESKey, 43 characters."""
+    bot_id: str = ""
+    """WeCom aibot: the robot's id."""
+    encrypt_key: SecretStr = SecretStr("")
+    """Feishu: Encrypt Key; when it is set, events must be encrypted and signed."""
+    verification_token: SecretStr = SecretStr("")
+    """Feishu: Verification Token."""
+    bot_token: SecretStr = SecretStr("")
+    """Slack: the bot user's token (`xoxb-…`)."""
+    signing_secret: SecretStr = SecretStr("")
+    """Slack: the app's Signing Secret."""
+    app_token: SecretStr = SecretStr("")
+    """Slack: the app-level token of Socket Mode (`xapp-…`)."""
+    tenant: str = ""
+    """Teams: the directory (tenant) id; empty for a multi-tenant bot."""
+    secret_token: SecretStr = SecretStr("")
+    """Telegram: the secret that setWebhook was given."""
+    webhook_token: SecretStr = SecretStr("")
+    """Mattermost: the outgoing webhook's token."""
+    url: str = ""
+    """Mattermost: the server's base URL."""
+    homeserver: str = ""
+    """Matrix: the homeserver's base URL."""
+    user: str = ""
+    """Matrix: the bot's full id (`@bot:example.org`). E-mail: the mailbox's login."""
+    access_token: SecretStr = SecretStr("")
+    """Matrix: the bot's access token."""
+    password: SecretStr = SecretStr("")
+    """E-mail: the mailbox's password."""
+    imap: str = ""
+    """E-mail: the IMAP server as `imaps://host:993`, `imap+starttls://host:143`."""
+    smtp: str = ""
+    """E-mail: the SMTP server as `smtps://host:465`, `smtp+starttls://host:587`."""
+    allow_senders: tuple[str, ...] = ()
+    """E-mail: who is answered: addresses, or domains as `@example.org`. Empty: nobody."""
+
+    def plain(self, name: str) -> str:
+        """A field's text, secrets included; empty when it is not set."""
+        found = getattr(self, name)
+        return found.get_secret_value() if isinstance(found, SecretStr) else str(found or "")
 
 
 class Endpoints(Section):
@@ -36,25 +86,37 @@ class Endpoints(Section):
     """Base URL of the platform's API."""
     oapi: str = ""
     """DingTalk: base URL of its older API (`https://oapi.dingtalk.com`)."""
+    ws: str = ""
+    """WeCom aibot: URL of its WebSocket (`wss://openws.work.weixin.qq.com`)."""
+    login: str = ""
+    """Teams: base URL that gives access tokens (`https://login.microsoftonline.com`)."""
+    openid: str = ""
+    """Teams: URL of the OpenID metadata that names the keys of incoming calls."""
+
+    def named(self) -> dict[str, str]:
+        """Every endpoint by its name; empty where it is not replaced."""
+        return dict(self)
 
 
 class MessageFormat(Section):
     text_template: str = "{message}"
     """How an answer is framed; `{message}` stands for the answer."""
     card_width: Annotated[int, Field(ge=200, le=2000)] = 600
-    """Width of cards in pixels, where the platform has it. No connector of this version sends
-    native cards: accepted and kept, without effect yet."""
+    """Width of cards in pixels, where the platform has a choice of widths."""
 
 
 class ChannelConfig(Section):
     """One connection to a chat platform. Its key is its name, and its type by default."""
 
     type: str = ""
-    """dingtalk | webhook | webchat, or what a connector plugin provides. Default: the key."""
+    """dingtalk | wecom | wecom_aibot | feishu | slack | teams | telegram | mattermost | matrix |
+    email | webhook | webchat | dingtalk_robot | wecom_robot | feishu_robot, or what a connector
+    plugin provides. Default: the key."""
     enabled: bool = True
     """False keeps the settings and opens nothing."""
-    mode: Literal["webhook", "stream"] = "webhook"
-    """How messages come in: the platform calls us, or we hold a connection to it."""
+    mode: Literal["", "webhook", "stream", "poll"] = ""
+    """How messages come in: the platform calls us (`webhook`), we hold a connection to it
+    (`stream`) or ask it again and again (`poll`). Default: the first that the type has."""
     auth: Auth = Auth()
     """Credentials."""
     endpoints: Endpoints = Endpoints()
@@ -63,6 +125,17 @@ class ChannelConfig(Section):
     """How answers are framed."""
     reply: Literal["text", "markdown", "card"] = "markdown"
     """The form of answers, where the platform offers several."""
+    card_template_id: str = ""
+    """DingTalk: the AI card template that answers are streamed into; with it `reply` is `card`."""
+    feedback: bool = True
+    """Whether answers can be rated by 👍 and 👎, where the platform has buttons for it."""
+    welcome: bool = True
+    """Whether a person who opens the chat for the first time is greeted."""
+    seen: bool = True
+    """Whether the person sees that the bot is at work (typing, a reaction), if there is a way."""
+    allow_tenants: tuple[str, ...] = ()
+    """Organisations whose messages are taken (Teams, Slack, Feishu). Empty: every one that the
+    platform lets through."""
     callback_url: str = ""
     """`webhook` channel: where answers are posted to."""
 
@@ -215,6 +288,16 @@ class LogConfig(Section):
     """Whether logs may hold what people wrote."""
 
 
+class PersonConfig(Section):
+    """One person who has several identities; their private chats share one session."""
+
+    name: str = ""
+    """For people."""
+    identities: tuple[str, ...]
+    """`<channel type>:<tenant>/<user id>`, such as `dingtalk:dingcorp/u001` or `webchat:/admin`, as
+    `ai-engine sessions list` and the log show them."""
+
+
 class Config(Section):
     """The whole of `ai-engine.json`."""
 
@@ -226,6 +309,8 @@ class Config(Section):
     """How the assistant answers."""
     session: SessionConfig = SessionConfig()
     """How long and for whom a conversation is one."""
+    people: dict[str, PersonConfig] = Field(default_factory=dict[str, PersonConfig])
+    """People with several identities, by an id of your choice."""
     routing_rules: tuple[Rule, ...] | str = ()
     """A list of rules, or the path of a YAML file with them."""
     default_route: DefaultRoute = DefaultRoute()

@@ -14,6 +14,7 @@ EngineError                    code, message, hint
 ├── SendFailed                 a platform did not take a reply
 │   ├── SendRetryable          later may work: network, 5xx, throttling
 │   └── SendRefused            never will: a dead letter
+│       └── PermissionMissing  an administrator must grant a right on the platform
 ├── ModelFailed                no model answered
 └── SkillFailed                a tool could not do its work; the text is for model and person
 """
@@ -127,6 +128,16 @@ class SendRetryable(SendFailed):
 
 class SendRefused(SendFailed):
     code = "send_refused"
+
+
+class PermissionMissing(SendRefused):
+    """The platform's app lacks a right; `permission` is its exact name there."""
+
+    code = "permission_missing"
+
+    def __init__(self, message: str, *, permission: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.permission = permission
 
 
 class ModelFailed(EngineError):

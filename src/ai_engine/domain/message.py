@@ -20,6 +20,17 @@ class MessageKind(StrEnum):
     """From the engine itself or from another session: a due reminder, a scheduled message."""
     UNSUPPORTED = "unsupported"
     """A platform content type that cannot be read yet; `text` names it."""
+    FEEDBACK = "feedback"
+    """A rating of an answer: payload `{"rating": "good|bad|none", "of": id, "text": words}`. `of`
+    is a reply's `feedback` value, or empty for the newest answer of the session; `none` takes a
+    rating back."""
+    EDIT = "edit"
+    """The sender changed an earlier message: payload `{"of": its message_id}`, `text` is the new
+    text."""
+    RECALL = "recall"
+    """The sender took an earlier message back: payload `{"of": its message_id}`."""
+    WELCOME = "welcome"
+    """A person opened the chat for the first time, or added the bot: greeted once."""
 
 
 class ChatKind(StrEnum):
@@ -44,6 +55,8 @@ class Sender:
     user_id: str
     tenant: str = ""
     name: str = ""
+    person: str = ""
+    """Set by ingress: the person of the configuration's `people` who has this identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +71,8 @@ class Chat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """An image, a file or a voice note. `url` may be a `data:` URL or one that the channel made."""
+    """An image, a file or a voice note. `url` may be a `data:` URL, one that the channel made, or
+    `blob:<hash>`: kept in the engine's own store (`storage.media`)."""
 
     kind: str
     """image | audio | video | file"""
@@ -68,6 +82,17 @@ class Attachment:
     bytes_size: int = 0
     ref: str = ""
     """The platform's own reference, where fetching needs the platform's API."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """The content of an image or a file."""
+
+    kind: str
+    """image | audio | video | file"""
+    content: bytes
+    name: str = ""
+    mime: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +107,8 @@ class InboundMessage:
     chat: Chat
     kind: MessageKind = MessageKind.TEXT
     text: str = ""
+    quote: str = ""
+    """Text of the message that this one answers, where the platform says."""
     attachments: tuple[Attachment, ...] = ()
     payload: Json = field(default_factory=dict[str, Any])
     target: Json = field(default_factory=dict[str, Any])
@@ -91,3 +118,9 @@ class InboundMessage:
     trace_id: str = ""
     version: int = 1
     """Format of this record; a reader accepts the previous one too."""
+
+
+def media_kind(mime: str) -> str:
+    """image | audio | video | file, from a MIME type."""
+    kind = mime.partition("/")[0].lower()
+    return kind if kind in ("image", "audio", "video") else "file"

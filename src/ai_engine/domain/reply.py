@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from ai_engine.domain.message import Json
+from ai_engine.domain.message import Attachment, Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,11 @@ class Reply:
     """False for a part of a longer answer that is followed by another part."""
     stream: Json | None = None
     """The stream handle to finish, when the answer was streamed; plain data."""
+    media: tuple[Attachment, ...] = ()
+    """Images and files to send after the text; `url` is `blob:<hash>` or a `data:` URL."""
+    feedback: str = ""
+    """Not empty: the answer may be rated; a rating names this value as `of`. Channels with buttons
+    offer 👍 and 👎 whose value is `{"feedback": "good|bad", "of": <this>}`."""
     produced_by: str = ""
     """Which part answered: `rule:<skill>`, `model:<name>`, `command`, `engine`."""
     version: int = 1

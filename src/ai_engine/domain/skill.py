@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ai_engine.domain.message import InboundMessage, Json
+from ai_engine.domain.message import Attachment, InboundMessage, Json
 from ai_engine.domain.reply import Card
 
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -26,6 +26,8 @@ class ToolResult:
     text: str
     error: bool = False
     card: Card | None = None
+    media: tuple[Attachment, ...] = ()
+    """Images and files for the person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,14 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Self
 
 import aiohttp
 from aiohttp import web
 
 from ai_engine.domain.clock import Clock, SystemClock
+from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Json
 from ai_engine.simulators import control
 from ai_engine.simulators.faults import Faults
@@ -47,6 +48,8 @@ class Simulator(ABC):
     """
 
     platform = ""
+    auth_defaults: ClassVar[Mapping[str, str]] = {}
+    """Names of the channel's `auth` fields that this platform has, with simulated values."""
 
     def __init__(
         self,
@@ -176,12 +179,46 @@ class Simulator(ABC):
             NotFound: no such message, or it is too old to be kept.
         """
 
+    # What people do besides writing; a platform overrides what it has.
+
+    async def press(self, entry_id: str, button: int = 0, *, user: str = "") -> str:
+        """Press a button of the bot's message, as who was answered or as `user`; the id of the
+        callback.
+
+        Raises:
+            NotFound: no such message or button. Malformed: this platform has no buttons.
+        """
+        raise Malformed(f"{self.platform} has no buttons")
+
+    async def edit(self, message_id: str, text: str) -> str:
+        """The sender changes a message; the id of the event. Raises NotFound, Malformed."""
+        raise Malformed(f"{self.platform} tells bots nothing of edits")
+
+    async def recall(self, message_id: str) -> str:
+        """The sender takes a message back; the id of the event. Raises NotFound, Malformed."""
+        raise Malformed(f"{self.platform} tells bots nothing of recalled messages")
+
+    async def rate(self, entry_id: str, rating: str, *, text: str = "", user: str = "") -> str:
+        """👍 (`good`), 👎 (`bad`) or neither (`none`) by the platform's own feedback or reaction;
+        the id of the event. Raises NotFound, Malformed."""
+        raise Malformed(f"{self.platform} has no feedback of its own")
+
+    async def enter(self, user: str, *, name: str = "") -> str:
+        """A person opens the chat with the bot for the first time; the id of the event."""
+        raise Malformed(f"{self.platform} tells bots nothing of opened chats")
+
     async def wait_reply(
-        self, where: str, timeout_seconds: float = 10.0, *, after: int = 0
+        self,
+        where: str,
+        timeout_seconds: float = 10.0,
+        *,
+        after: int = 0,
+        unfinished: bool = False,
     ) -> Entry:
         """The first reply to a message (its id), or the bot's first entry after number `after` in a
         conversation (its id). A proactive send names no message: it counts as the answer to the
-        newest message before it.
+        newest message before it. A streamed reply is returned once it is finished or has failed,
+        with `unfinished` as soon as it is there.
 
         Raises:
             TimeoutError: nothing within `timeout_seconds`.
@@ -190,6 +227,12 @@ class Simulator(ABC):
         key = where if asked is None else asked.conversation
 
         def look() -> Entry | None:
+            found = first()
+            if found is not None and found.state == "streaming" and not unfinished:
+                return None
+            return found
+
+        def first() -> Entry | None:
             if asked is not None and (replies := self.transcript.replies_to(asked.id)):
                 return replies[0]
             start = after if asked is None else asked.n

@@ -5,7 +5,7 @@ import base64
 import binascii
 import importlib.resources
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -57,6 +57,33 @@ class SendIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     file: FileIn | None = None
 
 
+class PressIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    entry: str
+    button: int = 0
+    user: str = ""
+
+
+class EditIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    message_id: str
+    text: str
+
+
+class RecallIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    message_id: str
+
+
+class RateIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    entry: str
+    rating: Literal["good", "bad", "none"]
+    text: str = ""
+    user: str = ""
+
+
+class EnterIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: str
+    name: str = ""
+
+
 class ResendIn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     message_id: str
     replay: bool = False
@@ -96,6 +123,11 @@ def mount(app: web.Application, simulator: "Simulator") -> None:
     for method, path, handler in (
         ("POST", "/sim/send", api.send),
         ("POST", "/sim/resend", api.resend),
+        ("POST", "/sim/press", api.press),
+        ("POST", "/sim/edit", api.edit),
+        ("POST", "/sim/recall", api.recall),
+        ("POST", "/sim/rate", api.rate),
+        ("POST", "/sim/enter", api.enter),
         ("GET", "/sim/transcript", api.transcript),
         ("GET", "/sim/events", api.events),
         ("POST", "/sim/faults", api.change_faults),
@@ -158,6 +190,27 @@ class _Control:
         body: ResendIn = await read_json(request, ResendIn)
         await self._sim.resend(body.message_id, replay=body.replay)
         return answer_json({"message_id": body.message_id})
+
+    async def press(self, request: web.Request) -> web.Response:
+        body: PressIn = await read_json(request, PressIn)
+        return answer_json({"id": await self._sim.press(body.entry, body.button, user=body.user)})
+
+    async def edit(self, request: web.Request) -> web.Response:
+        body: EditIn = await read_json(request, EditIn)
+        return answer_json({"id": await self._sim.edit(body.message_id, body.text)})
+
+    async def recall(self, request: web.Request) -> web.Response:
+        body: RecallIn = await read_json(request, RecallIn)
+        return answer_json({"id": await self._sim.recall(body.message_id)})
+
+    async def rate(self, request: web.Request) -> web.Response:
+        body: RateIn = await read_json(request, RateIn)
+        found = await self._sim.rate(body.entry, body.rating, text=body.text, user=body.user)
+        return answer_json({"id": found})
+
+    async def enter(self, request: web.Request) -> web.Response:
+        body: EnterIn = await read_json(request, EnterIn)
+        return answer_json({"id": await self._sim.enter(body.user, name=body.name)})
 
     async def transcript(self, request: web.Request) -> web.Response:
         transcript = self._sim.transcript

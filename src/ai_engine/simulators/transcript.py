@@ -17,7 +17,7 @@ BOT = "bot"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One bubble. `status` is the only thing that changes after it was added."""
+    """One bubble. What changes after it was added: status, and a bot's text, card and state."""
 
     n: int
     """Number in this transcript, from 1; a page or a test asks for what came after one."""
@@ -48,6 +48,15 @@ class Entry:
     """Which part of the engine answered, where the reply's request said so."""
     url: str = ""
     """Where the picture or file can be looked at."""
+    card: Json | None = None
+    """A card as the platform shows it, in the page's neutral form: `{"title","markdown","fields":
+    [[name, value]],"image"}`, every key optional."""
+    buttons: tuple[Json, ...] = ()
+    """`{"label","url"?,"style"?}` each, plus what the simulator needs to press it."""
+    state: str = ""
+    """Of a bot's streamed or editable message: streaming | finished | failed; empty: final."""
+    edits: int = 0
+    """How often its text was replaced."""
 
 
 def entry_json(entry: Entry) -> Json:

@@ -1,35 +1,24 @@
 """The `webchat` channel: what is committed is delivered, since devices read the event log."""
 
-from ai_engine.channels.base import (
-    Accept,
-    Capabilities,
-    Outgoing,
-    Status,
-    WebhookRequest,
-    WebhookResponse,
-)
+from ai_engine.channels.base import Address, Capabilities, Outgoing
+from ai_engine.channels.connector import Connector, address_parts
+from ai_engine.channels.host import Host
+from ai_engine.channels.webchat.about import ABOUT
 from ai_engine.config.schema import ChannelConfig
-from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import NotFound
-from ai_engine.domain.message import Json
-from ai_engine.events.base import Events, Partial
+from ai_engine.domain.message import Chat, ChatKind, Json
+from ai_engine.events.base import Partial
 
 SESSION = "session_key"
 """Key in a target: `api/websocket.py` writes the session key there when a message comes in."""
 
 
-class WebChatChannel:
+class WebChatChannel(Connector):
     """Sending is a hand-over: the reply's entry in the session's log *is* the delivery, and the
     open connections follow that log. Only partial text goes through here."""
 
-    type = "webchat"
-
-    def __init__(self, name: str, config: ChannelConfig, events: Events, clock: Clock) -> None:
-        self.name = name
-        self.config = config
-        self._events = events
-        self._clock = clock
-        self._last_sent: float | None = None
+    def __init__(self, name: str, config: ChannelConfig, host: Host) -> None:
+        super().__init__(ABOUT, name, config, host)
+        self._events = host.events
         self.capabilities = Capabilities(
             text_limit=100_000,
             markdown=True,
@@ -41,19 +30,9 @@ class WebChatChannel:
             images=False,
         )
 
-    async def start(self) -> None:
-        """Nothing to open: the gateway serves the page and its connections."""
-
-    async def webhook(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
-        """Raises NotFound, always: messages come over `/api/ws`."""
-        raise NotFound("The web chat takes no webhook calls.", hint="open /chat, or use /api/ws")
-
-    async def run(self, accept: Accept) -> None:
-        """No connection of its own; returns at once."""
-
     async def send(self, outgoing: Outgoing) -> None:
         """The commit has written the reply into the log that every device reads."""
-        self._last_sent = self._clock.monotonic()
+        self.noticed()
 
     async def open_stream(self, target: Json, key: str) -> Json | None:
         """The handle is the session and the turn; the same key gives the same stream."""
@@ -82,17 +61,20 @@ class WebChatChannel:
         )
         await self.send(outgoing)
 
-    def status(self) -> Status:
-        if self._last_sent is None:
-            return Status(state="ready", detail="at /chat")
-        age = self._clock.monotonic() - self._last_sent
-        return Status(state="ready", detail="at /chat", last_event_age_seconds=age)
+    def address(self, to: str) -> Address:
+        _, user = address_parts(to, {"user": "user name"})
+        return Address(chat=Chat(kind=ChatKind.PRIVATE, id=user), user_id=user, target={})
 
-    async def close(self) -> None:
-        """Nothing is open."""
+    def connection(self) -> tuple[str, str, float | None]:
+        state, _, last = super().connection()
+        return state, "at /chat", last
 
 
 def _common(one: str, other: str) -> int:
     """How many characters both begin with."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def build(name: str, config: ChannelConfig, host: Host) -> WebChatChannel:
+    return WebChatChannel(name, config, host)

@@ -12,19 +12,19 @@ from ai_engine.channels.base import (
     Accept,
     Capabilities,
     Outgoing,
-    Status,
-    StoredReplies,
     WebhookRequest,
     WebhookResponse,
 )
+from ai_engine.channels.connector import Connector
+from ai_engine.channels.host import Host
 from ai_engine.channels.webhook import codec, crypto
+from ai_engine.channels.webhook.about import ABOUT
 from ai_engine.channels.webhook.waiting import SLOTS_MAX, Slot, Waiting
 from ai_engine.config.schema import ChannelConfig
-from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import Malformed, NotFound, SendRefused, SendRetryable
 from ai_engine.domain.message import InboundMessage, Json
 from ai_engine.domain.reply import Reply
-from ai_engine.security.egress import Egress, origin
+from ai_engine.security.egress import origin
 
 log = logging.getLogger(__name__)
 
@@ -35,45 +35,19 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=20, sock_connect=5)
 _TEXT_LIMIT: Final = 100_000
 
 
-def problems(config: ChannelConfig) -> list[str]:
-    """What an administrator should mend, in sentences; [] when all is well."""
-    found: list[str] = []
-    if not config.auth.secret.get_secret_value():
-        found.append("auth.secret is empty: no message can be verified; set a long random text.")
-    if config.mode != "webhook":
-        found.append("mode: stream is not a mode of this channel; set it to webhook.")
-    if config.callback_url:
-        try:
-            origin(config.callback_url)
-        except ValueError:
-            found.append("callback_url is not an http or https URL without user and password.")
-    return found
-
-
-class WebhookChannel:
+class WebhookChannel(Connector):
     """Implements `ai_engine.channels.base.Channel`."""
 
-    type = "webhook"
-
     def __init__(
-        self,
-        name: str,
-        config: ChannelConfig,
-        egress: Egress,
-        clock: Clock,
-        stored: StoredReplies,
-        *,
-        slots_max: int = SLOTS_MAX,
+        self, name: str, config: ChannelConfig, host: Host, *, slots_max: int = SLOTS_MAX
     ) -> None:
-        self.name = name
-        self._config = config
-        self._secret = config.auth.secret.get_secret_value()
-        self._egress = egress
-        self._clock = clock
-        self._stored = stored
+        super().__init__(ABOUT, name, config, host)
+        self._secret = self.auth("secret")
         self._waiting = Waiting(slots_max)
-        self._problems = problems(config)
-        self._last_event: float | None = None
+        if config.callback_url and not _is_url(config.callback_url):
+            self.problems.append(
+                "callback_url is not an http or https URL without user and password."
+            )
         self.capabilities = Capabilities(
             text_limit=_TEXT_LIMIT,
             text_unit="chars",
@@ -82,16 +56,6 @@ class WebhookChannel:
             idempotent=True,
         )
 
-    async def start(self) -> None:
-        for problem in self._problems:
-            log.warning("channel %s: %s", self.name, problem)
-
-    async def close(self) -> None:
-        """Nothing is held open but requests, which belong to the server."""
-
-    async def run(self, accept: Accept) -> None:
-        """This channel has no long connection."""
-
     async def webhook(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
         """Verify, decode, accept; with `?wait=true` also wait for the answer."""
         if request.path.strip("/"):
@@ -99,10 +63,10 @@ class WebhookChannel:
         if request.method != "POST":
             return WebhookResponse(status=405, headers={"Allow": "POST"})
         header = request.headers.get(crypto.HEADER.lower(), "")
-        crypto.verify(header, request.body, self._secret, self._clock.time())
-        self._last_event = self._clock.monotonic()
+        crypto.verify(header, request.body, self._secret, self.clock.time())
+        self.noticed()
         seconds = _wait_seconds(request)
-        message = codec.decode(request.body, self.name, self._clock.time())
+        message = codec.decode(request.body, self.name, self.clock.time())
         if seconds > 0:
             return await self._accept_and_wait(message, accept, seconds)
         accepted = await accept(message)
@@ -116,7 +80,7 @@ class WebhookChannel:
         with self._waiting.slot(message_id) as slot:
             accepted = await accept(message)
             if accepted.duplicate:
-                known = await self._stored(message_id)
+                known = await self.host.stored(message_id)
                 if known is not None:
                     return self._answered(message, known)
             if slot is None:
@@ -135,10 +99,10 @@ class WebhookChannel:
         seen = False
         while seconds > 0:
             step = min(seconds, _LOOK_SECONDS)
-            if await slot.wait(step, self._clock):
+            if await slot.wait(step, self.clock):
                 return slot.replies
             seconds -= step
-            known = await self._stored(message_id)
+            known = await self.host.stored(message_id)
             if slot.complete:
                 return slot.replies
             if known is not None and (not known or seen or seconds <= 0):
@@ -151,7 +115,7 @@ class WebhookChannel:
         return _json(message.message_id, "answered", replies=found)
 
     def _encode(self, reply: Reply, in_reply_to: str, target: Json) -> Json:
-        form = self._config.reply
+        form = self.config.reply
         return codec.encode(reply, in_reply_to=in_reply_to, target=target, form=form)
 
     async def send(self, outgoing: Outgoing) -> None:
@@ -159,7 +123,7 @@ class WebhookChannel:
         message_id = outgoing.in_reply_to
         if self._waiting.hand_over(message_id, outgoing.reply):
             return
-        if self._config.callback_url:
+        if self.config.callback_url:
             for earlier in self._waiting.left_behind(message_id):
                 await self._post(earlier, outgoing)
             await self._post(outgoing.reply, outgoing)
@@ -170,41 +134,22 @@ class WebhookChannel:
         headers = {
             "Content-Type": "application/json",
             "Idempotency-Key": reply.id,
-            crypto.HEADER: crypto.sign(body, self._secret, int(self._clock.time())),
+            crypto.HEADER: crypto.sign(body, self._secret, int(self.clock.time())),
         }
         try:
-            async with self._egress.session.post(
-                self._config.callback_url,
+            async with self.host.egress.session.post(
+                self.config.callback_url,
                 data=body,
                 headers=headers,
                 timeout=_TIMEOUT,
                 allow_redirects=False,
             ) as response:
                 wait = response.headers.get("Retry-After")
-                _check(response.status, retry_after_seconds(wait, self._clock.time()))
+                _check(response.status, retry_after_seconds(wait, self.clock.time()))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Not chained: such an error's text may hold the URL, and the URL a token.
             name = type(error).__name__
             raise SendRetryable(f"the callback could not be reached ({name})") from None
-
-    async def open_stream(self, target: Json, key: str) -> Json | None:
-        """A callback takes whole messages only."""
-        return None
-
-    async def update(self, handle: Json, text: str) -> None:
-        """Never called: no stream is ever opened."""
-
-    async def finish(self, handle: Json, outgoing: Outgoing) -> None:
-        await self.send(outgoing)
-
-    def status(self) -> Status:
-        age = None if self._last_event is None else self._clock.monotonic() - self._last_event
-        return Status(
-            state="ready" if self._secret else "failing",
-            detail=" ".join(self._problems),
-            last_event_age_seconds=age,
-            connected=bool(self._secret),
-        )
 
 
 def _check(status: int, retry_after: float | None) -> None:
@@ -242,3 +187,15 @@ def _json(
         body |= replies[-1] if replies else {}
         body["replies"] = replies
     return WebhookResponse(status=status, body=msgspec.json.encode(body))
+
+
+def _is_url(url: str) -> bool:
+    try:
+        origin(url)
+    except ValueError:
+        return False
+    return True
+
+
+def build(name: str, config: ChannelConfig, host: Host) -> WebhookChannel:
+    return WebhookChannel(name, config, host)

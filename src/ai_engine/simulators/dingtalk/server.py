@@ -2,8 +2,9 @@
 
 import hmac
 import random
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from aiohttp import web
 
@@ -44,6 +45,10 @@ class DingTalkSimulator(Simulator):
     """
 
     platform = "dingtalk"
+    auth_defaults: ClassVar[Mapping[str, str]] = {
+        "app_id": "dingsimulated",
+        "app_secret": "simulated-secret",
+    }
 
     def __init__(
         self,

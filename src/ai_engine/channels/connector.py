@@ -1,0 +1,176 @@
+"""What connectors share: settings, problems, status, and "not on this platform" for the rest."""
+
+import base64
+import logging
+from collections.abc import Mapping
+from urllib.parse import unquote_to_bytes
+
+from ai_engine.channels.about import About, credential, mode_of, problems
+from ai_engine.channels.base import (
+    Accept,
+    Address,
+    Capabilities,
+    Outgoing,
+    Profile,
+    Status,
+    WebhookRequest,
+    WebhookResponse,
+)
+from ai_engine.channels.host import Host
+from ai_engine.config.schema import ChannelConfig
+from ai_engine.domain.errors import Malformed, NotFound, PermissionMissing, SendRefused
+from ai_engine.domain.message import Attachment, Json, Media
+
+log = logging.getLogger(__name__)
+
+
+class Connector:
+    """Implements `ai_engine.channels.base.Channel`; a connector overrides what its platform has."""
+
+    capabilities: Capabilities
+
+    def __init__(self, about: About, name: str, config: ChannelConfig, host: Host) -> None:
+        self.about = about
+        self.type = about.type
+        self.name = name
+        self.config = config
+        self.host = host
+        self.clock = host.clock
+        self.mode = mode_of(about, config)
+        self.problems = problems(about, config)
+        self._last_event: float | None = None
+        self._missing: dict[str, str] = {}
+
+    def auth(self, name: str) -> str:
+        """A credential by its own name, or by the general one that stands in for it."""
+        return credential(self.about, self.config, name)
+
+    # Starting and ending.
+
+    async def start(self) -> None:
+        """Must not call the platform."""
+        for problem in self.problems:
+            log.warning("channel %s: %s", self.name, problem)
+
+    async def run(self, accept: Accept) -> None:
+        """No long connection."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    # In.
+
+    async def webhook(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
+        raise NotFound("nothing answers here", hint=f"{self.about.en} does not call this address")
+
+    def noticed(self) -> None:
+        """The platform gave a sign of life."""
+        self._last_event = self.clock.monotonic()
+
+    async def fetch(self, attachment: Attachment, target: Json) -> Media:
+        raise SendRefused(f"{self.about.en} gives no content of attachments")
+
+    # Out.
+
+    async def send(self, outgoing: Outgoing) -> None:
+        raise NotImplementedError
+
+    async def open_stream(self, target: Json, key: str) -> Json | None:
+        return None
+
+    async def update(self, handle: Json, text: str) -> None:
+        """Never called where no stream is ever opened."""
+
+    async def finish(self, handle: Json, outgoing: Outgoing) -> None:
+        await self.send(outgoing)
+
+    async def seen(self, target: Json) -> None:
+        """No such sign on this platform."""
+
+    def address(self, to: str) -> Address:
+        raise Malformed(f"{self.about.en} cannot be written to by address")
+
+    async def profile(self, user_id: str) -> Profile | None:
+        return None
+
+    async def check(self) -> str:
+        raise SendRefused(f"{self.about.en} has nothing that tells whether credentials are right")
+
+    # What people see of it.
+
+    def lacks(self, error: PermissionMissing) -> PermissionMissing:
+        """Remember a right that the platform says is missing; to be raised by the caller."""
+        self._missing[error.permission] = error.hint
+        return error
+
+    def granted(self, *permissions: str) -> None:
+        """A call that needs these rights has worked."""
+        for permission in permissions:
+            self._missing.pop(permission, None)
+
+    def connection(self) -> tuple[str, str, float | None]:
+        """(state, detail, last event on the monotonic clock); of the long connection, if any."""
+        return "ready", "", self._last_event
+
+    def status(self) -> Status:
+        state, detail, last = self.connection()
+        lines = [*self.problems, *([detail] if detail else [])]
+        lines += [f"permission {name} is missing: {hint}" for name, hint in self._missing.items()]
+        if self.problems and state != "connected":
+            state = "failing"
+        return Status(
+            state=state,
+            detail=" ".join(lines),
+            last_event_age_seconds=None if last is None else self.clock.monotonic() - last,
+            connected=state in ("ready", "connected"),
+        )
+
+
+def address_parts(to: str, forms: Mapping[str, str]) -> tuple[str, str]:
+    """`user:<id>` as ("user", id). `forms`: the known words and what each means.
+
+    Raises:
+        Malformed: another word, or no id.
+    """
+    word, _, found = to.partition(":")
+    if word not in forms or not found.strip():
+        known = ", ".join(f"{form}:<{what}>" for form, what in forms.items())
+        raise Malformed(f"{to!r} is no address here", hint=f"use {known}")
+    return word, found.strip()
+
+
+async def outgoing_media(host: Host, attachment: Attachment, bytes_max: int) -> Media:
+    """The content of a `Reply.media` entry whose `url` is `blob:<hash>` or a `data:` URL.
+
+    Raises:
+        SendRefused: gone, unreadable, too large, or behind another kind of URL.
+    """
+    if attachment.url.startswith("data:"):
+        found = _from_data_url(attachment.url)
+    else:
+        found = await host.media.get(attachment.url)
+    if found is None:
+        raise SendRefused(f"the {attachment.kind} {attachment.name!r} is not kept any more")
+    if len(found.content) > bytes_max:
+        raise SendRefused(
+            f"the {attachment.kind} {attachment.name!r} has more than {bytes_max} bytes"
+        )
+    return Media(
+        kind=attachment.kind,
+        content=found.content,
+        name=attachment.name or found.name or attachment.kind,
+        mime=attachment.mime or found.mime or "application/octet-stream",
+    )
+
+
+def _from_data_url(url: str) -> Media | None:
+    head, comma, body = url.removeprefix("data:").partition(",")
+    if not comma:
+        return None
+    mime, _, coding = head.partition(";")
+    try:
+        coded = coding.endswith("base64")
+        content = base64.b64decode(body, validate=True) if coded else unquote_to_bytes(body)
+    except ValueError:
+        return None
+    return Media(kind="file", content=content, mime=mime)

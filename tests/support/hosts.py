@@ -1,0 +1,39 @@
+"""What the engine gives to a connector, for tests that build one by itself."""
+
+import hashlib
+
+from ai_engine.channels.host import Host
+from ai_engine.domain.message import Media, media_kind
+from ai_engine.events.base import MemoryEvents
+
+from support.clock import ManualClock
+
+
+class MemoryMedia:
+    """`MediaStore` in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def put(self, content, *, name="", mime=""):
+        ref = "blob:" + hashlib.sha256(f"{name}|{mime}|".encode() + content).hexdigest()
+        self.kept[ref] = Media(kind=media_kind(mime), content=content, name=name, mime=mime)
+        return ref
+
+    async def get(self, ref):
+        return self.kept.get(ref)
+
+
+async def nothing_stored(message_id):
+    return None
+
+
+def make_host(egress=None, clock=None, *, stored=None, events=None, media=None):
+    """A `Host`; what a test does not need is left out."""
+    return Host(
+        egress=egress,
+        clock=clock or ManualClock(),
+        media=media or MemoryMedia(),
+        stored=stored or nothing_stored,
+        events=events or MemoryEvents(),
+    )
