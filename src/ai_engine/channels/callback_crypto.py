@@ -39,8 +39,8 @@ def verify(token: str, timestamp: str, nonce: str, encrypt: str, signature_given
 
 def key_of(aes_key: str) -> bytes:
     """The 32 bytes of an EncodingAESKey. Raises ValueError: it is none."""
-    key = base64.b64decode(aes_key + "=")
-    if len(aes_key) != 43 or len(key) != 32:
+    key = base64.b64decode(aes_key + "=") if len(aes_key) == 43 else b""
+    if len(key) != 32:
         raise ValueError("an EncodingAESKey has 43 characters")
     return key
 
