@@ -102,7 +102,7 @@ class Engine:
             self.metrics.watch_log(lambda: logs.dropped)
         self.access = Access(options.data, options.clock)
         self.ingress = Ingress(
-            journal, self.events, self.metrics, self.clock, lambda: self.config.session
+            journal, self.events, self.metrics, self.clock, lambda: self.config
         )
         self._share = OwnShare()
         self._plan: Plan | None = None
@@ -151,6 +151,7 @@ class Engine:
             tools=self._wrap.tools({tool.name: tool for tool in tools}),
             channels=channels,
             policy=Policy.default(),
+            media=self.media,
         )
         await self._connect(old.channels if old else {}, channels)
         if old is not None:

@@ -10,9 +10,24 @@ from ai_engine.assistant.assistant import Assistant
 from ai_engine.assistant.fakes import Line, ScriptedModel
 from ai_engine.assistant.fallback import FallbackChain
 from ai_engine.assistant.loop import AssistantLoop, LoopLimits
-from ai_engine.channels.base import Capabilities, Outgoing, Status, WebhookResponse
+from ai_engine.channels.base import (
+    Address,
+    Capabilities,
+    Outgoing,
+    Profile,
+    Status,
+    WebhookResponse,
+)
 from ai_engine.config.schema import Config
-from ai_engine.domain.message import Chat, ChatKind, InboundMessage, MessageKind, Sender
+from ai_engine.domain.errors import SendRefused
+from ai_engine.domain.message import (
+    Chat,
+    ChatKind,
+    InboundMessage,
+    Media,
+    MessageKind,
+    Sender,
+)
 from ai_engine.domain.skill import Tool, ToolResult
 from ai_engine.events.base import MemoryEvents
 from ai_engine.observe.metrics import Metrics
@@ -25,6 +40,7 @@ from ai_engine.policy.authorize import Policy
 from ai_engine.routing.match import RoutingTable
 
 from support.clock import ManualClock
+from support.hosts import MemoryMedia
 
 SECONDS = 5.0
 _numbers = itertools.count(1)
@@ -49,6 +65,9 @@ class FakeChannel:
         self.can_stream = True
         self.send_gate: asyncio.Event | None = None
         self.closed = False
+        self.noticed: list[Any] = []
+        self.seen_failure: Exception | None = None
+        self.contents: dict[str, Media] = {}
         self._changed = asyncio.Condition()
 
     async def start(self) -> None:
@@ -75,6 +94,25 @@ class FakeChannel:
         if handle is not None:
             self.finished.append((handle, outgoing))
         await self._took()
+
+    async def seen(self, target: Any) -> None:
+        self.noticed.append(target)
+        if self.seen_failure is not None:
+            raise self.seen_failure
+
+    async def fetch(self, attachment: Any, target: Any) -> Media:
+        if attachment.ref not in self.contents:
+            raise SendRefused("no such file")
+        return self.contents[attachment.ref]
+
+    def address(self, to: str) -> Address:
+        return Address(chat=Chat(kind=ChatKind.PRIVATE, id=to), user_id=to, target={"to": to})
+
+    async def profile(self, user_id: str) -> Profile | None:
+        return Profile(user_id=user_id, name=user_id.title())
+
+    async def check(self) -> str:
+        return "fine"
 
     async def send(self, outgoing: Outgoing) -> None:
         assert outgoing.reply.stream is None
@@ -174,6 +212,7 @@ class Bench:
         self.channel = channel or FakeChannel()
         self.model = model or ScriptedModel()
         self.events = MemoryEvents()
+        self.media = MemoryMedia()
         self.metrics = Metrics()
         self.share = OwnShare()
         self.plan = self.make_plan(tools, **config)
@@ -184,7 +223,7 @@ class Bench:
             journal, self.metrics, self.clock, self.share, lambda: self.plan
         )
         self.ingress = Ingress(
-            journal, self.events, self.metrics, self.clock, lambda: self.plan.config.session
+            journal, self.events, self.metrics, self.clock, lambda: self.plan.config
         )
         self.running: list[asyncio.Task[None]] = []
 
@@ -212,6 +251,7 @@ class Bench:
             tools={t.name: t for t in tools},
             channels={self.channel.name: self.channel},
             policy=Policy.default(),
+            media=self.media,
         )
 
     def message(

@@ -1,7 +1,7 @@
 """The owner's queues: who is next, control first, a crasher alone, what `/stop` takes out."""
 
 from ai_engine.domain.message import Lane
-from ai_engine.journal.base import Limits
+from ai_engine.journal.base import Limits, Outcome
 from ai_engine.journal.queues import Queues
 from ai_engine.journal.rows import Inbound
 
@@ -52,9 +52,9 @@ def test_withdrawing_takes_the_senders_rows_before_the_stop_only():
     mine, theirs, late = row(1), row(2, user="ben"), row(9)
     made = queues(mine, theirs, late, row(3, "other"))
     stop = row(5, lane=Lane.CONTROL)
-    assert made.withdraw(stop, None) == ([], [])
-    assert made.withdraw(stop, ANNA) == ([], [mine])
-    assert made.withdraw(stop, ("t", "web", "*")) == ([], [theirs])
+    assert made.withdraw(stop, Outcome()) == ([], [])
+    assert made.withdraw(stop, Outcome(cancel_queued_of=ANNA)) == ([], [mine])
+    assert made.withdraw(stop, Outcome(cancel_queued_of=("t", "web", "*"))) == ([], [theirs])
     assert made.backlog == 2
 
 
@@ -63,7 +63,7 @@ def test_withdrawing_finds_rows_that_are_started_but_seen_by_nobody():
     made = queues(starting, row(2))
     assert made.pick() is starting
     made.starting[1] = made.running[1] = starting
-    unseen, waiting = made.withdraw(row(5, lane=Lane.CONTROL), ANNA)
+    unseen, waiting = made.withdraw(row(5, lane=Lane.CONTROL), Outcome(cancel_queued_of=ANNA))
     assert ([one.seq for one in unseen], [one.seq for one in waiting]) == ([1], [2])
     assert (made.starting, made.running) == ({}, {})
     assert made.pick() is None  # the lane is busy until the commit is written
@@ -75,7 +75,10 @@ def test_a_row_in_the_control_lane_is_never_withdrawn():
     control = row(1, lane=Lane.CONTROL)
     made = queues(control)
     made.starting[1] = made.running[1] = control
-    assert made.withdraw(row(5, lane=Lane.CONTROL), ("", "", "*")) == ([], [])
+    assert made.withdraw(row(5, lane=Lane.CONTROL), Outcome(cancel_queued_of=("", "", "*"))) == (
+        [],
+        [],
+    )
 
 
 def test_rows_due_later_count_in_the_backlog_and_come_at_their_time():

@@ -95,6 +95,18 @@ class Outgoing:
     attempt: int = 1
 
 
+class MediaStore(Protocol):
+    """Contents by their hash, for a limited time. Implemented by `storage.media`."""
+
+    async def put(self, content: bytes, *, name: str = "", mime: str = "") -> str:
+        """Keep it; `blob:<hash>`. Raises TooLarge."""
+        ...
+
+    async def get(self, ref: str) -> Media | None:
+        """By `blob:<hash>`; None when it is gone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A person as the platform's directory knows them."""

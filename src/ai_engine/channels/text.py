@@ -247,5 +247,5 @@ def with_card(text: str, card: Card | None) -> str:
     lines.extend(f"- {name}: {value}" for name, value in card.fields if value not in text)
     if card.image_url and card.image_url not in text:
         lines.append(f"![]({card.image_url})")
-    lines.extend(f"[{b.label}]({b.url})" if b.url else f"[{b.label}]" for b in card.buttons)
+    lines.extend(f"[{b.label}]({b.url})" for b in card.buttons if b.url)
     return "\n\n".join(lines)

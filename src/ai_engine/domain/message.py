@@ -59,6 +59,14 @@ class Sender:
     """Set by ingress: the person of the configuration's `people` who has this identity."""
 
 
+def same_person(one: Sender, other: Sender) -> bool:
+    """The same identity, or two that an administrator has linked; whatever they call themselves."""
+    if one.person and one.person == other.person:
+        return True
+    mine = (one.tenant, one.platform, one.user_id)
+    return mine == (other.tenant, other.platform, other.user_id)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chat:
     """Where it was written."""

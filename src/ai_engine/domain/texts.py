@@ -9,11 +9,26 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "I am the assistant here. Just ask, or use:",
     ),
     "help.commands": (
-        "- `/new` 开始新会话（忘掉之前的内容）\n- `/stop` 停止正在生成的回答\n- `/help` 显示本帮助",
+        "- `/new` 开始新会话（忘掉之前的内容）\n- `/stop` 停止正在生成的回答\n"
+        "- `/good`、`/bad` 评价刚才的回答\n- `/help` 显示本帮助",
         "- `/new` start afresh (forgets what was said)\n- `/stop` stop the answer in progress\n"
-        "- `/help` show this help",
+        "- `/good`, `/bad` rate the last answer\n- `/help` show this help",
     ),
     "help.skills": ("我会的技能：", "Skills that I have:"),
+    "welcome.head": (
+        "您好！我是这里的 AI 助手，直接提问即可。",
+        "Hello! I am the assistant here. Just ask me.",
+    ),
+    "feedback.good": ("谢谢您的肯定！", "Thank you, glad it helped!"),
+    "feedback.bad": (
+        "谢谢反馈，已记录。可以用 `/bad 原因` 告诉我们哪里不好。",
+        "Thank you, noted. Say what was wrong with `/bad <why>`.",
+    ),
+    "feedback.nothing": ("还没有可以评价的回答。", "There is no answer to rate yet."),
+    "button.unknown": (
+        "这个按钮已失效，请直接用文字告诉我。",
+        "This button does not work any more. Please write what you want.",
+    ),
     "new.done": (
         "好的，已开始新会话，之前的内容我不再记得。",
         "Done. This is a new session; what was said before is forgotten.",
@@ -58,6 +73,8 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "需要您的同意：执行 **{title}**？\n\n{arguments}\n\n回复 `/yes` 同意，`/no` 拒绝。",
         "May I run **{title}**?\n\n{arguments}\n\nReply `/yes` to allow or `/no` to refuse.",
     ),
+    "ask.allow": ("同意", "Allow"),
+    "ask.refuse": ("拒绝", "Refuse"),
     "ask.nothing": ("没有等待您确认的操作。", "Nothing is waiting for your answer."),
     "ask.denied": ("好的，未执行。", "All right, it was not done."),
     "ask.expired": (

@@ -107,8 +107,11 @@ class Outcome:
     end_session: bool = False
     """`/new`: context, history and suspended calls go; the next message opens a new incarnation."""
     cancel_queued_of: tuple[str, str, str] | None = None
-    """`/stop`: (tenant, platform, user_id) whose messages queued in this session before this one
-    are marked as cancelled. With user_id `*`: everybody's."""
+    """`/stop`: (tenant, platform, user_id) of its sender, whose messages queued in this session
+    before this one are marked as cancelled. With user_id `*`: everybody's."""
+    cancel_message: str = ""
+    """An edit or a recall: the same sender's message of this platform id, queued in this session
+    before this one, is marked as cancelled."""
     suspended: Suspended | None = None
     due: Sequence[tuple[InboundMessage, float]] = ()
     """Messages for the same session, accepted with this commit and due at the given time."""
@@ -117,6 +120,8 @@ class Outcome:
     audit: Sequence[AuditEntry] = ()
     trace: Sequence[Json] = ()
     """Steps for `trace`, each `{"at": unix seconds, "step": name, …}`."""
+    notes: Sequence[tuple[str, Json]] = ()
+    """(our id of another message, step): added to that message's trace while it is kept."""
     handled: str = "handled"
     """handled | stopped"""
 

@@ -21,6 +21,10 @@ class Book(Protocol):
 
     def known(self, channel: str, message_id: str) -> Known | None: ...
 
+    def seq_of(self, inbound_id: str) -> int | None:
+        """The `seq` of a message by our id, while it is known."""
+        ...
+
     def add_inbound(self, row: Inbound, session_id: str, event: int) -> None:
         """Give the row its `seq`, keep it, and remember its deduplication key."""
         ...

@@ -70,6 +70,9 @@ class MemoryBook:
     def known(self, channel: str, message_id: str) -> Known | None:
         return self.keys.get((channel, message_id))
 
+    def seq_of(self, inbound_id: str) -> int | None:
+        return next((known.seq for known in self.keys.values() if known.id == inbound_id), None)
+
     def add_inbound(self, row: Inbound, session_id: str, event: int) -> None:
         row.seq = self._next()
         self.inbound[row.seq] = row

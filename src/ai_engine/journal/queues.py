@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.message import Lane
-from ai_engine.journal.base import Limits, Turn
+from ai_engine.domain.message import Lane, same_person
+from ai_engine.journal.base import Limits, Outcome, Turn
 from ai_engine.journal.lanes import Lanes
 from ai_engine.journal.rows import Inbound, OutboxRow
 
@@ -167,18 +167,22 @@ class Queues:
         self._lanes(row).done(row.session_key)
         self.turn_ready.set()
 
-    def withdraw(
-        self, row: Inbound, whose: tuple[str, str, str] | None
-    ) -> tuple[list[Inbound], list[Inbound]]:
-        """The rows that `/stop` cancels, so that nobody will see them: those started that nobody
-        has taken yet, whose lane stays busy until `leave`, and those that wait."""
-        if whose is None:
+    def withdraw(self, row: Inbound, outcome: Outcome) -> tuple[list[Inbound], list[Inbound]]:
+        """The rows that `/stop`, an edit or a recall cancels, so that nobody will see them: those
+        started that nobody has taken yet, whose lane stays busy until `leave`, and those that
+        wait."""
+        whose, one = outcome.cancel_queued_of, outcome.cancel_message
+        if whose is None and not one:
             return [], []
 
         def meant(other: Inbound) -> bool:
-            sender = other.message.sender
-            theirs = whose[2] == "*" or whose == (sender.tenant, sender.platform, sender.user_id)
-            return other.seq < row.seq and theirs
+            if other.seq >= row.seq:
+                return False
+            if one and other.message.message_id == one:
+                return same_person(other.message.sender, row.message.sender)
+            if whose is None:
+                return False
+            return whose[2] == "*" or same_person(other.message.sender, row.message.sender)
 
         taken = [other for other, _ in self.offered]
         unseen = [

@@ -177,6 +177,9 @@ def commit(
     inbound = _accept_due(book, session.key, outcome.due)
     done = step(book.now, "committed", state=outcome.handled, replies=len(outcome.replies))
     book.add_trace(row.seq, (*outcome.trace, done))
+    for other_id, noted in outcome.notes:
+        if (seq := book.seq_of(other_id)) is not None:
+            book.add_trace(seq, (noted,))
     book.add_audit(row, outcome.audit)
     return Committed(last_event=session.last_event, outbox=tuple(outbox), inbound=inbound)
 
@@ -200,6 +203,7 @@ def _queue_reply(book: Book, session: SessionRow, row: Inbound, reply: Reply) ->
         "text": reply.text,
         "produced_by": reply.produced_by,
         "final": reply.final,
+        **({"feedback": reply.feedback} if reply.feedback else {}),
     }
     if reply.card is not None:
         body["card"] = to_builtins(reply.card)

@@ -228,7 +228,7 @@ class ScheduledJournal(OwnedJournal[B]):
 
     async def commit(self, turn: Turn, outcome: Outcome) -> int:
         row = self._end(turn)
-        unseen, waiting = self._queues.withdraw(row, outcome.cancel_queued_of)
+        unseen, waiting = self._queues.withdraw(row, outcome)
 
         def committed(result: Committed) -> None:
             self._queues.leave(row)

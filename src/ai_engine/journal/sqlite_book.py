@@ -25,7 +25,7 @@ from ai_engine.journal.rows import (
     OutboxRow,
     SessionRow,
 )
-from ai_engine.journal.sqlite_prefetch import Prefetched
+from ai_engine.journal.sqlite_prefetch import Prefetched, Seen
 from ai_engine.journal.sqlite_rows import (
     DEAD_COLUMNS,
     INBOUND_COLUMNS,
@@ -43,18 +43,6 @@ _ONE_HISTORY = "SELECT role, text, tokens FROM history WHERE session_key = ? AND
 _NO_CONTEXT = Context()
 SESSIONS_KEPT: Final = 1024
 """Session rows kept over transactions; an idle session costs no memory for long."""
-
-
-class Seen:
-    """What the writing connection knows of the file as long as no other process writes: the
-    newest numbers of the two queues, and the sessions it met last."""
-
-    __slots__ = ("inbound", "outbox", "sessions")
-
-    def __init__(self) -> None:
-        self.inbound = 0
-        self.outbox = 0
-        self.sessions: dict[str, SessionRow | None] = {}
 
 
 class SqliteBook:
@@ -104,6 +92,11 @@ class SqliteBook:
             return None
         id_, seq, at, session_id, event = found
         return Known(id=id_, seq=seq, at=at, session_id=session_id, event=event)
+
+    def seq_of(self, inbound_id: str) -> int | None:
+        self.flush()
+        found = self.db.execute("SELECT seq FROM known WHERE id = ?", (inbound_id,)).fetchone()
+        return None if found is None else found[0]
 
     def add_inbound(self, row: Inbound, session_id: str, event: int) -> None:
         self._seen.inbound += 1

@@ -24,6 +24,18 @@ _HISTORY: Final = Select(
 )
 
 
+class Seen:
+    """What the writing connection knows of the file as long as no other process writes: the
+    newest numbers of the two queues, and the sessions it met last."""
+
+    __slots__ = ("inbound", "outbox", "sessions")
+
+    def __init__(self) -> None:
+        self.inbound = 0
+        self.outbox = 0
+        self.sessions: dict[str, SessionRow | None] = {}
+
+
 class Prefetched:
     """Read before a batch, valid until the batch itself changes it."""
 

@@ -22,7 +22,8 @@ from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import EngineError, LostLease, Overloaded
 from ai_engine.journal.base import Limits
 from ai_engine.journal.rows import Inbound, OutboxRow, Recovered
-from ai_engine.journal.sqlite_book import SESSIONS_KEPT, Seen, SqliteBook
+from ai_engine.journal.sqlite_book import SESSIONS_KEPT, SqliteBook
+from ai_engine.journal.sqlite_prefetch import Seen
 from ai_engine.journal.sqlite_rows import INBOUND_COLUMNS, OUTBOX_COLUMNS, inbound_of, outbox_of
 
 log = logging.getLogger(__name__)

@@ -92,6 +92,9 @@ class Metrics:
         self._replies = self._counter(
             "ai_engine_replies_total", "Replies handed to platforms.", names, words
         )
+        self._feedback = self._counter(
+            "ai_engine_feedback_total", "Ratings of answers.", ("channel", "rating"), words
+        )
 
     def _register_outside(self) -> None:
         models, tools, results, kinds = Vocabulary(), Vocabulary(), Vocabulary(), Vocabulary()
@@ -128,6 +131,10 @@ class Metrics:
     def inbound(self, channel: str, result: str) -> None:
         """A message arrived: `accepted`, `duplicate`, or `refused:<error code>`."""
         self._inbound.child(channel, result).inc()
+
+    def feedback(self, channel: str, rating: str) -> None:
+        """Somebody rated an answer: `good`, `bad`, or `none` (took the rating back)."""
+        self._feedback.child(channel, rating).inc()
 
     def accepted_in(self, seconds: float) -> None:
         """A message became durable so long after it was read."""

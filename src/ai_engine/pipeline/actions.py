@@ -12,7 +12,8 @@ from ai_engine.assistant.tool_round import ToolRound
 from ai_engine.domain.errors import ModelFailed
 from ai_engine.domain.skill import Tool, ToolCall
 from ai_engine.journal.base import Outcome
-from ai_engine.pipeline import asking, offers
+from ai_engine.pipeline import asking, feedback, offers
+from ai_engine.pipeline.attachments import with_contents
 from ai_engine.pipeline.commands import Command
 from ai_engine.pipeline.work import Work
 
@@ -24,6 +25,8 @@ async def command(work: Work, which: Command) -> Outcome:
         return work.outcome(work.say("new.done"), "command", end_session=True)
     if which in (Command.YES, Command.NO):
         return asking.answered(work, approve=which is Command.YES)
+    if which in (Command.GOOD, Command.BAD):
+        return await feedback.command(work, which)
     return work.outcome(help_text(work), "command")
 
 
@@ -78,7 +81,9 @@ async def run_trigger(work: Work, state: AssistantState) -> Outcome:
     if must_ask is not None:
         return asking.ask(work, must_ask)
     result = state.results[call.id]
-    return work.outcome(result.text, f"rule:{call.name}", card=result.card, remember=True)
+    return work.outcome(
+        result.text, f"rule:{call.name}", card=result.card, media=result.media, remember=True
+    )
 
 
 async def ask_assistant(work: Work, text: str) -> Outcome:
@@ -86,6 +91,7 @@ async def ask_assistant(work: Work, text: str) -> Outcome:
     state = work.saved_state()
     if state is None:
         message = work.message if text == work.message.text else replace(work.message, text=text)
+        message = await with_contents(work, message)
         history = work.turn.session.history
         today = _today(work.plan.config.skills.timezone, int(work.clock.time() // 60))
         state = work.plan.assistant.begin(history, message, today=today)
@@ -129,7 +135,8 @@ def _answered(work: Work, state: AssistantState, result: Answered) -> Outcome:
     )
     cards = [found.card for found in state.results.values() if found.card is not None]
     card = cards[-1] if cards else None
-    return work.outcome(result.text, f"model:{result.model}", card=card, remember=True)
+    media = tuple(each for found in state.results.values() for each in found.media)
+    return work.outcome(result.text, f"model:{result.model}", card=card, media=media, remember=True)
 
 
 def no_model(work: Work, error: ModelFailed) -> Outcome:

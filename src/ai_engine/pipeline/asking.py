@@ -6,6 +6,7 @@ from typing import Any, Final
 from ai_engine.assistant.base import AssistantState, MustAsk
 from ai_engine.assistant.state import dump_state, load_state
 from ai_engine.domain.message import Json, MessageKind
+from ai_engine.domain.reply import Button, Card
 from ai_engine.domain.skill import ToolContext
 from ai_engine.journal.base import Outcome, Suspended
 from ai_engine.pipeline.work import Work
@@ -26,6 +27,8 @@ def tool_context(work: Work) -> ToolContext:
 
 def _person(work: Work) -> list[str]:
     sender = work.message.sender
+    if sender.person:
+        return ["person", sender.person]
     return [sender.tenant, sender.platform, sender.user_id]
 
 
@@ -58,9 +61,24 @@ def ask(work: Work, must_ask: MustAsk) -> Outcome:
     return work.outcome(
         question,
         "engine",
+        card=Card(buttons=_buttons(work, call_id)),
         context=replace(before, asking=call_id),
         suspended=Suspended(call_id=call_id, state=state, expires_at=expires_at),
         due=((expired, expires_at),),
+    )
+
+
+def _buttons(work: Work, call_id: str) -> tuple[Button, ...]:
+    """The same answers as `/yes` and `/no`, for platforms that have buttons."""
+    return (
+        Button(
+            label=work.say("ask.allow"),
+            value={"call": call_id, "answer": "approve"},
+            style="primary",
+        ),
+        Button(
+            label=work.say("ask.refuse"), value={"call": call_id, "answer": "deny"}, style="danger"
+        ),
     )
 
 
@@ -68,9 +86,10 @@ def _shown(arguments: Json) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in arguments.items()) or "-"
 
 
-def answered(work: Work, *, approve: bool) -> Outcome:
-    """`/yes` or `/no`: becomes a RESUME message of the same session, accepted with this commit."""
-    call_id = work.turn.session.context.asking
+def answered(work: Work, *, approve: bool, call_id: str = "") -> Outcome:
+    """`/yes`, `/no` or a button: becomes a RESUME message of the same session, accepted with this
+    commit. `call_id`: which question; empty: the newest one."""
+    call_id = call_id or work.turn.session.context.asking
     if not call_id:
         return work.outcome(work.say("ask.nothing"), "command")
     resume = replace(

@@ -141,7 +141,9 @@ class Deliveries:
             attempt=delivery.attempt,
         )
         rate = channel.capabilities.sends_per_second
-        wait = self._pace.wait_seconds(delivery.session_key, rate, self._clock.monotonic())
+        conversation = delivery.target.get("conversation")
+        place = f"{delivery.channel}:{conversation}" if conversation else delivery.session_key
+        wait = self._pace.wait_seconds(place, rate, self._clock.monotonic())
         if wait > 0:
             await self._clock.sleep(wait)
         started = self._clock.monotonic()

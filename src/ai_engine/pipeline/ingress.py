@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from ai_engine.channels.base import Accepted
-from ai_engine.config.schema import SessionConfig
+from ai_engine.config.schema import Config
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import Overloaded
 from ai_engine.domain.ids import new_id
@@ -14,16 +14,21 @@ from ai_engine.events.base import Events, Progressed
 from ai_engine.journal.base import Journal
 from ai_engine.observe.metrics import Metrics
 from ai_engine.pipeline import commands
+from ai_engine.pipeline.people import People
 
 
 def session_key(message: InboundMessage, scope: str) -> str:
     """Who shares a conversation; computed once, here, and written into the record.
 
     `scope` is `SessionConfig.scope` and decides for groups; a private chat is the person's own
-    (one for each conversation, where a platform has several with the same person).
+    (one for each conversation, where a platform has several with the same person). The private
+    chats of a person with linked identities are one, on whatever platform.
     """
     channel, chat = _part(message.channel), _part(message.chat.id)
-    who = f"{_part(message.sender.tenant)}/{_part(message.sender.user_id)}"
+    person = _part(message.sender.person)
+    if person and (scope == "user" or message.chat.kind is ChatKind.PRIVATE):
+        return f"person:{person}"
+    who = person or f"{_part(message.sender.tenant)}/{_part(message.sender.user_id)}"
     if scope == "user":
         return f"{channel}:user:{who}"
     if message.chat.kind is ChatKind.PRIVATE:
@@ -41,7 +46,9 @@ def _part(name: str) -> str:
 
 
 def lane(message: InboundMessage) -> Lane:
-    """`/stop` overtakes what waits in its session; everything else keeps its order."""
+    """`/stop`, edits and recalls overtake what waits in their session; all else keeps its order."""
+    if message.kind in (MessageKind.EDIT, MessageKind.RECALL):
+        return Lane.CONTROL
     if message.kind is MessageKind.TEXT and commands.parse(message.text) is commands.Command.STOP:
         return Lane.CONTROL
     return Lane.MAILBOX
@@ -60,13 +67,15 @@ class Ingress:
         events: Events,
         metrics: Metrics,
         clock: Clock,
-        sessions: Callable[[], SessionConfig],
+        config: Callable[[], Config],
     ) -> None:
         self._journal = journal
         self._events = events
         self._metrics = metrics
         self._clock = clock
-        self._sessions = sessions
+        self._config = config
+        self._people = People(Config())
+        self._people_of: Config | None = None
         self._refusing_until = 0.0
 
     def overloaded(self) -> str | None:
@@ -77,16 +86,23 @@ class Ingress:
 
     def key(self, message: InboundMessage) -> str:
         """The session key under the present configuration."""
-        return session_key(message, self._sessions().scope)
+        config = self._config()
+        return session_key(self._recognised(message, config), config.session.scope)
+
+    def _recognised(self, message: InboundMessage, config: Config) -> InboundMessage:
+        if config is not self._people_of:
+            self._people, self._people_of = People(config), config
+        return self._people.recognised(message)
 
     async def accept(self, message: InboundMessage) -> Accepted:
         """Durable when it returns; only then may the platform be told so."""
+        config = self._config()
         message = replace(
-            message,
+            self._recognised(message, config),
             received_at=message.received_at or self._clock.time(),
             trace_id=message.trace_id or new_id("t"),
         )
-        key = self.key(message)
+        key = session_key(message, config.session.scope)
         started = self._clock.monotonic()
         try:
             receipt = await self._journal.accept(message, key, lane=lane(message))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ai_engine.assistant.assistant import Assistant
-from ai_engine.channels.base import Capabilities, Channel
+from ai_engine.channels.base import Capabilities, Channel, MediaStore
 from ai_engine.config.schema import Config
 from ai_engine.domain.skill import Tool
 from ai_engine.policy.authorize import Policy
@@ -23,6 +23,7 @@ class Plan:
     tools: Mapping[str, Tool]
     channels: Mapping[str, Channel]
     policy: Policy
+    media: MediaStore
 
     def capabilities(self, channel: str) -> Capabilities:
         """Of a configured channel; modest ones when it is gone."""

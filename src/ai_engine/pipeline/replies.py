@@ -3,7 +3,7 @@
 from ai_engine.channels.base import Capabilities
 from ai_engine.channels.text import split
 from ai_engine.domain.ids import derived_id
-from ai_engine.domain.message import Json
+from ai_engine.domain.message import Attachment, Json
 from ai_engine.domain.reply import Card, Reply
 
 
@@ -21,6 +21,8 @@ def as_replies(
     produced_by: str,
     card: Card | None = None,
     stream: Json | None = None,
+    media: tuple[Attachment, ...] = (),
+    feedback: str = "",
 ) -> tuple[Reply, ...]:
     """The parts of one answer. The same turn gives the same ids, whatever the attempt.
 
@@ -35,6 +37,8 @@ def as_replies(
             card=card if n == last else None,
             final=n == last,
             stream=stream if n == 0 else None,
+            media=media if n == last else (),
+            feedback=feedback if n == last else "",
             produced_by=produced_by,
         )
         for n, part in enumerate(parts)

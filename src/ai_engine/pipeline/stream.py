@@ -8,13 +8,15 @@ from typing import Final
 
 from ai_engine.channels.base import Channel
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import SendFailed
+from ai_engine.domain.errors import SendFailed, SendRetryable
 from ai_engine.domain.message import Json
 
 log = logging.getLogger(__name__)
 
 OPEN_SECONDS_MAX: Final = 5.0
 """How long the end of a turn waits for the opening of its stream, so that it can be finished."""
+FAILURES_MAX: Final = 4
+"""Updates in a row that may fail before partial text is given up."""
 
 
 class PartialText:
@@ -42,6 +44,7 @@ class PartialText:
         self.handle = handle
         """Plain data; the turn's replies carry it, so that delivery can finish the stream."""
         self._text = ""
+        self._failures = 0
         self._changed = asyncio.Event()
         self._opened = asyncio.Event()
         """Or failed to open."""
@@ -68,15 +71,30 @@ class PartialText:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                await channel.update(self.handle, self._text)
-                if channel.capabilities.stream_interval_ms:
-                    await self._clock.sleep(channel.capabilities.stream_interval_ms / 1000)
+                await self._update(channel, self.handle)
         except SendFailed as error:
             log.info("stream of %s stopped: %s; the final answer follows", channel.name, error)
         except Exception:  # partial text is best effort: it must not cost the answer
             log.exception("stream of %s failed; the final answer follows", channel.name)
         finally:
             self._opened.set()
+
+    async def _update(self, channel: Channel, handle: Json) -> None:
+        """One update and the pause after it; what the platform throttles is shown a little later.
+        Raises SendFailed when it goes wrong again and again."""
+        pause = channel.capabilities.stream_interval_ms / 1000
+        try:
+            await channel.update(handle, self._text)
+        except SendRetryable as error:
+            self._failures += 1
+            if self._failures >= FAILURES_MAX:
+                raise
+            pause = max(pause, min(error.retry_after_seconds or 1.0, OPEN_SECONDS_MAX))
+            self._changed.set()  # the newest text was not shown
+        else:
+            self._failures = 0
+        if pause:
+            await self._clock.sleep(pause)
 
     async def stop(self) -> None:
         """No more updates; returns when none is under way. Raises nothing but CancelledError."""

@@ -5,27 +5,26 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
-from ai_engine.assistant.base import AssistantState
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import EngineError, LostLease
-from ai_engine.domain.message import Lane, MessageKind
+from ai_engine.domain.message import Lane, MessageKind, same_person
 from ai_engine.domain.within import within
 from ai_engine.events.base import Events, Progressed
 from ai_engine.journal.base import Journal, Outcome, Turn
 from ai_engine.observe.logging import bind
 from ai_engine.observe.metrics import Metrics
-from ai_engine.pipeline import actions, asking, commands
+from ai_engine.pipeline import corrections
+from ai_engine.pipeline.answers import MODERATE, answer, stop, stopped
 from ai_engine.pipeline.latency import OwnShare
 from ai_engine.pipeline.plan import Plan
+from ai_engine.pipeline.seen import show_seen
 from ai_engine.pipeline.surely import surely
 from ai_engine.pipeline.work import Work
 
 log = logging.getLogger(__name__)
 
-CHAT: Final = "chat.use"
-MODERATE: Final = "chat.moderate"
+CORRECTIONS = (MessageKind.EDIT, MessageKind.RECALL)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +62,7 @@ class Turns:
     async def run(self) -> None:
         """Until the journal is drained. Turns in flight end first; if cancelled, they go back."""
         async with asyncio.TaskGroup() as group:
+            self._group = group
             group.create_task(self._read_control(group))
             await self._read_mailbox(group)
 
@@ -95,6 +95,7 @@ class Turns:
         work = running.work
         with _bound(turn):
             try:
+                show_seen(work, self._group)
                 outcome = await self._outcome(running)
                 running.ending = True
                 await self._commit(turn, work, outcome)
@@ -124,7 +125,7 @@ class Turns:
                 raise
             await work.stream.stop()
         if outcome is None or running.stopped:
-            outcome = _stopped(work)
+            outcome = stopped(work)
         return work.finishing_stream(outcome)
 
     async def _commit(self, turn: Turn, work: Work, outcome: Outcome) -> None:
@@ -180,7 +181,7 @@ class Turns:
             try:
                 if running is not None and not await self._claim(running):
                     running = None
-                await self._commit(turn, work, _stop(work, answered=running is not None))
+                await self._commit(turn, work, await _controlled(work, running is not None))
             except LostLease as error:
                 log.warning("control message given up: %s", error)
                 return
@@ -195,7 +196,10 @@ class Turns:
         running = self._running.get(turn.session.key)
         if running is None or running.ending or running.turn.seq > turn.seq:
             return None
-        mine = _person(running.turn) == _person(turn)
+        mine = same_person(running.turn.message.sender, turn.message.sender)
+        if turn.message.kind in CORRECTIONS:
+            of = corrections.original_of(turn.message)
+            return running if mine and running.turn.message.message_id == of else None
         return running if mine or work.allowed(MODERATE) else None
 
     async def _claim(self, running: _Running) -> bool:
@@ -209,10 +213,11 @@ class Turns:
         return True
 
 
-def _person(turn: Turn) -> tuple[str, str, str]:
-    """Whatever they call themselves by now."""
-    sender = turn.message.sender
-    return sender.tenant, sender.platform, sender.user_id
+async def _controlled(work: Work, running: bool) -> Outcome:
+    """`running`: the turn that is meant ran, and has been claimed."""
+    if work.message.kind in CORRECTIONS:
+        return await corrections.corrected(work, stopped=running)
+    return stop(work, answered=running)
 
 
 def _bound(turn: Turn) -> bind:
@@ -222,79 +227,3 @@ def _bound(turn: Turn) -> bind:
         session=turn.session.id,
         channel=turn.message.channel,
     )
-
-
-def _stop(work: Work, *, answered: bool) -> Outcome:
-    """What a `/stop` commits. `answered`: the stopped turn itself answers."""
-    sender = work.message.sender
-    work.step("stop", running=answered)
-    replies = () if answered else work.outcome(work.say("stop.nothing"), "command").replies
-    return Outcome(
-        replies=replies,
-        cancel_queued_of=(
-            sender.tenant,
-            sender.platform,
-            "*" if work.allowed(MODERATE) else sender.user_id,
-        ),
-        trace=tuple(work.trace),
-    )
-
-
-async def answer(work: Work) -> Outcome:
-    """Who may → what was asked → which part answers."""
-    message = work.message
-    work.step("turn", attempt=work.turn.attempt, crashes=work.turn.crashes)
-    if work.was_stopped:
-        return _stopped(work)
-    if not work.allowed(CHAT):
-        return work.outcome(work.say("turn.denied", action=CHAT), "engine")
-    if message.kind is MessageKind.RESUME:
-        return await _resume(work)
-    if message.kind is MessageKind.UNSUPPORTED:
-        return work.outcome(work.say("turn.unsupported", kind=message.text or "?"), "engine")
-    which = commands.parse(message.text)
-    if which is not None:
-        return await actions.command(work, which)
-    return await _routed(work)
-
-
-async def _routed(work: Work) -> Outcome:
-    message = work.message
-    decision = work.plan.routes.match(
-        message.text,
-        channel=message.channel,
-        chat_kind=message.chat.kind.value,
-        roles=work.actor.roles,
-    )
-    work.step("routed", action=decision.action, rule=decision.rule, skill=decision.skill_id)
-    match decision.action:
-        case "drop":
-            return Outcome(trace=tuple(work.trace), audit=tuple(work.audit))
-        case "reply":
-            return work.outcome(decision.reply, f"rule:{decision.rule}")
-        case "trigger_skill":
-            return await actions.trigger(work, decision.skill_id, decision.text)
-        case _:
-            return await actions.ask_assistant(work, decision.text)
-
-
-async def _resume(work: Work) -> Outcome:
-    resumed = asking.resumed(work)
-    if isinstance(resumed, Outcome):
-        return resumed
-    state, _ = resumed
-    return await _go_on(work, state)
-
-
-async def _go_on(work: Work, state: AssistantState) -> Outcome:
-    """A triggered call has no conversation around it; the assistant's has."""
-    if state.messages:
-        return await actions.run_assistant(work, state)
-    return await actions.run_trigger(work, state)
-
-
-def _stopped(work: Work) -> Outcome:
-    note = work.say("stop.done")
-    text = f"{work.text}\n\n{note}" if work.text else note
-    work.step("stopped", chars=len(work.text))
-    return work.outcome(text, "command", remember=bool(work.text), handled="stopped")

@@ -9,7 +9,7 @@ from ai_engine.assistant.base import AssistantState
 from ai_engine.assistant.prompt import estimate_tokens
 from ai_engine.assistant.state import dump_state, load_state
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.message import Json
+from ai_engine.domain.message import Attachment, Json
 from ai_engine.domain.reply import Card, Reply
 from ai_engine.domain.session import Context, HistoryEntry
 from ai_engine.domain.skill import Tool, ToolCall, ToolContext, ToolResult, spoken_language
@@ -51,7 +51,7 @@ class Work:
         self.model_seconds = 0.0
         self.said = turn.message.text
         """The person's words that this turn answers; a resumed turn's are those asked about."""
-        self._journal = journal
+        self.journal = journal
         saved = turn.checkpoint or {}
         self._saved: Json = dict(saved)
         self.text = str(saved.get("stopped", ""))
@@ -66,6 +66,7 @@ class Work:
         )
         config = plan.config.channels.get(self.message.channel)
         self._template = config.message_format.text_template if config else "{message}"
+        self._rated = config.feedback if config else True
 
     # What the turn's end is made of.
 
@@ -77,7 +78,15 @@ class Work:
         """One of the engine's own sentences in the person's language."""
         return text(code, self.language, **values)
 
-    def replies(self, answer: str, produced_by: str, card: Card | None = None) -> tuple[Reply, ...]:
+    def replies(
+        self,
+        answer: str,
+        produced_by: str,
+        card: Card | None = None,
+        *,
+        media: tuple[Attachment, ...] = (),
+        rated: bool = False,
+    ) -> tuple[Reply, ...]:
         return as_replies(
             self.turn.id,
             answer,
@@ -86,6 +95,8 @@ class Work:
             produced_by=produced_by,
             card=card,
             stream=self.stream.handle,
+            media=media,
+            feedback=self.turn.id if rated and self._rated else "",
         )
 
     def outcome(
@@ -94,6 +105,7 @@ class Work:
         produced_by: str,
         *,
         card: Card | None = None,
+        media: tuple[Attachment, ...] = (),
         remember: bool = False,
         **more: Any,
     ) -> Outcome:
@@ -107,7 +119,7 @@ class Work:
         more.setdefault("context", self.context)
         self.step("answered", by=produced_by, chars=len(answer))
         return Outcome(
-            replies=self.replies(answer, produced_by, card),
+            replies=self.replies(answer, produced_by, card, media=media, rated=remember),
             history=history,
             audit=tuple(self.audit),
             trace=tuple(self.trace),
@@ -153,7 +165,7 @@ class Work:
 
     async def _save(self, name: str, value: Any) -> None:
         self._saved = {**self._saved, name: value}  # a new one: the journal may hold the former
-        await self._journal.checkpoint(self.turn, self._saved)
+        await self.journal.checkpoint(self.turn, self._saved)
 
     def saved_state(self) -> AssistantState | None:
         """Where an earlier attempt of this turn had got to."""
