@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_engine.cli.settings import load_config
 from ai_engine.config.load import load
 from ai_engine.domain.errors import ConfigInvalid
 
@@ -263,12 +264,6 @@ def test_a_wrong_shape_is_told_in_plain_words(tmp_path, content, place, words):
 @pytest.mark.parametrize(
     ("content", "place", "words"),
     [
-        (
-            {"channels": {"dingtalk": {"auth": {"app_id": "x"}}}},
-            "$.channels.dingtalk.auth.app_secret",
-            "a dingtalk channel needs auth.app_secret",
-        ),
-        ({"channels": {"webhook": {}}}, "$.channels.webhook.auth.secret", "needs auth.secret"),
         ({"channels": {"engine": {"type": "webchat"}}}, "$.channels.engine", "built-in"),
         ({"channels": {"a/b": {"type": "webchat"}}}, '$.channels["a/b"]', "no name for a channel"),
         (
@@ -335,7 +330,6 @@ def test_all_problems_are_told_at_once(tmp_path):
         load(write(tmp_path, content), environ={}, channel_types=TYPES)
     assert sorted(p.where for p in caught.value.problems) == [
         "ai-engine.json: $.channels.dingtalk.auth.app_id",
-        "ai-engine.json: $.channels.dingtalk.auth.app_secret",
         "ai-engine.json: $.nonsense",
         "ai-engine.json: $.server.tls_key",
         "ai-engine.json: $.server.turns_max",
@@ -359,3 +353,33 @@ def test_a_file_of_nothing_but_faults_is_told_briefly(tmp_path):
     tried = read(write(tmp_path, {f"key{n}": n for n in range(5000)}))
     assert 100 <= len(tried.problems) <= 102
     assert any("5000 faults" in p.what for p in tried.problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "words"),
+    [
+        (
+            {"dingtalk": {"auth": {"app_id": "x"}}},
+            "$.channels.dingtalk.auth.app_secret",
+            "a dingtalk channel needs auth.app_secret",
+        ),
+        ({"webhook": {}}, "$.channels.webhook.auth.secret", "needs auth.secret"),
+        (
+            {"webhook": {"auth": {"secret": "s"}, "mode": "stream"}},
+            "$.channels.webhook.mode",
+            "not a mode",
+        ),
+        (
+            {"dingtalk": {"auth": {"app_id": "a", "app_secret": "b"}, "endpoints": {"api": "x"}}},
+            "$.channels.dingtalk.endpoints.api",
+            "not an http",
+        ),
+    ],
+)
+def test_what_a_connector_lacks_refuses_the_configuration(tmp_path, content, place, words):
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, {"channels": content}))
+    [problem] = caught.value.problems
+    assert problem.where == f"ai-engine.json: {place}"
+    assert words in problem.what
+    assert problem.fix

@@ -113,11 +113,8 @@ def test_what_is_shown_masks_secrets_and_keeps_references(tmp_path):
     loaded = load(write(tmp_path, content), environ={"S": HUSH}, channel_types=TYPES)
     shown = masked(loaded.config)
     assert shown["channels"]["w"]["auth"] == {
-        "app_id": "",
-        "app_secret": "",
         "secret": "********",
         "token_expire": 7200,
-        "robot_code": "",
     }
     assert shown["models"]["m"]["api_key"] == "${S}"
     assert shown["models"]["m"]["base_url"] == "http://********@h:1/v1?token=********&x=********"

@@ -39,6 +39,8 @@ class About:
     """mode (or `*`) → names of `auth` fields that must be set."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     """`auth` field → the general name (`app_id`, `app_secret`) that stands in for it."""
+    hints: Mapping[str, str] = field(default_factory=dict[str, str])
+    """`auth` field → where it comes from, when the general sentence does not tell."""
     permissions: Sequence[Permission] = ()
     replies: Sequence[str] = _REPLIES
     """Forms of `reply` that it has."""
@@ -62,31 +64,63 @@ def credential(about: About, config: ChannelConfig, name: str) -> str:
     )
 
 
-def problems(about: About, config: ChannelConfig) -> list[str]:
-    """What an administrator should mend, in sentences; [] when all is well."""
-    found: list[str] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something wrong with a channel's settings."""
+
+    key: tuple[str, ...]
+    """Where: keys below the channel."""
+    what: str
+    fix: str
+    error: bool = True
+    """False: the channel works without; a warning."""
+
+
+def findings(about: About, config: ChannelConfig) -> list[Finding]:
+    """What an administrator should mend; [] when all is well."""
     mode = mode_of(about, config)
+    found: list[Finding] = []
     if mode not in (about.modes or ("",)):
-        known = " or ".join(about.modes) or "no mode (leave it out)"
-        found.append(f"mode: {mode} is not a mode of {about.type}; set it to {known}.")
-    for name in (*about.needs.get("*", ()), *about.needs.get(mode, ())):
-        if not credential(about, config, name):
-            alias = about.aliases.get(name)
-            other = f" (or auth.{alias})" if alias else ""
-            found.append(f"auth.{name}{other} is empty: {about.en} needs it.")
+        fix = f"Set it to {' or '.join(about.modes)}." if about.modes else "Leave it out."
+        what = f"{mode} is not a mode of a {about.type} channel."
+        found.append(Finding(key=("mode",), what=what, fix=fix))
+    needed = (*about.needs.get("*", ()), *about.needs.get(mode, ()))
+    found += [_needed(about, n) for n in needed if not credential(about, config, n).strip()]
     if config.reply not in about.replies:
-        found.append(
-            f"reply: {about.type} has no form {config.reply!r}; set it to "
-            f"{' or '.join(about.replies)}."
-        )
+        what = f"a {about.type} channel has no reply form {config.reply!r}."
+        fix = f"Set it to {' or '.join(about.replies)}."
+        found.append(Finding(key=("reply",), what=what, fix=fix))
+    return [*found, *_endpoint_findings(about, config)]
+
+
+def _needed(about: About, name: str) -> Finding:
+    alias = about.aliases.get(name)
+    other = f" (auth.{alias} is taken for it, too)" if alias else ""
+    where = f"Copy it from {about.console}" if about.console else "Set it"
+    best = "; secrets best as ${ENV_NAME} or ${file:PATH}"
+    return Finding(
+        key=("auth", name),
+        what=f"a {about.type} channel needs auth.{name}.",
+        fix=about.hints.get(name, f"{where}{best}{other}."),
+    )
+
+
+def _endpoint_findings(about: About, config: ChannelConfig) -> list[Finding]:
+    found: list[Finding] = []
     for name, base in config.endpoints.named().items():
-        if not base:
-            continue
-        if name not in about.endpoints:
-            found.append(f"endpoints.{name} is not used by {about.type}; remove it.")
-        elif not _is_url(base):
-            found.append(f"endpoints.{name} is not an http, https, ws or wss URL.")
+        key = ("endpoints", name)
+        if base and name not in about.endpoints:
+            what = f"a {about.type} channel has no endpoint {name}."
+            found.append(Finding(key=key, what=what, fix="Remove it.", error=False))
+        elif base and not _is_url(base):
+            what = f"endpoints.{name} is not an http, https, ws or wss URL."
+            found.append(Finding(key=key, what=what, fix="Write a whole base URL."))
     return found
+
+
+def problems(about: About, config: ChannelConfig) -> list[str]:
+    """`findings` as sentences."""
+    return [f"{'.'.join(each.key)}: {each.what} {each.fix}" for each in findings(about, config)]
 
 
 def _is_url(base: str) -> bool:

@@ -22,7 +22,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Say everything that is wrong with the configuration; 0 with warnings, 2 with errors."""
-    from ai_engine.cli.settings import channel_warnings, load_options
+    from ai_engine.cli.settings import load_options
     from ai_engine.config.explain import as_data
     from ai_engine.config.load import attempt
 
@@ -31,7 +31,7 @@ def check(
     tried = attempt(path, **options)
     problems = tried.problems
     if tried.loaded is not None:
-        problems = (*tried.loaded.warnings, *channel_warnings(tried.loaded.config))
+        problems = tried.loaded.warnings
     is_valid = tried.loaded is not None
     if as_json:
         files = [str(path) for path in tried.files]

@@ -8,9 +8,8 @@ from ai_engine.channels.types import BUILT_IN
 
 if TYPE_CHECKING:
     from ai_engine.config.load import Loaded, LoadOptions
-    from ai_engine.config.schema import Config, Rule
+    from ai_engine.config.schema import ChannelConfig, Rule
     from ai_engine.config.watch import LiveConfig
-    from ai_engine.domain.errors import Problem
 
 
 def load_options(*, env: str | None = None, allow_group_read: bool = False) -> "LoadOptions":
@@ -21,6 +20,7 @@ def load_options(*, env: str | None = None, allow_group_read: bool = False) -> "
         "allow_group_read": allow_group_read,
         "check_rules": _wrong_rules,
         "warn_rules": _idle_rules,
+        "check_channel": _look,
     }
 
 
@@ -40,18 +40,12 @@ def live_config(
     return LiveConfig(path, **load_options(env=env, allow_group_read=allow_group_read))
 
 
-def channel_warnings(config: "Config") -> "list[Problem]":
-    """What each built-in connector finds unwise in its own settings."""
-    from ai_engine.channels.about import problems
+def _look(kind: str, settings: "ChannelConfig") -> list[tuple[tuple[str, ...], str, str, bool]]:
+    """What a built-in connector finds wrong with its own settings."""
+    from ai_engine.channels.about import findings
     from ai_engine.channels.types import about
-    from ai_engine.domain.errors import Problem
 
-    return [
-        Problem(where=f"$.channels.{name}", what=found, fix="", severity="warning")
-        for name, settings in config.channels.items()
-        if settings.enabled and settings.type in BUILT_IN
-        for found in problems(about(settings.type), settings)
-    ]
+    return [(each.key, each.what, each.fix, each.error) for each in findings(about(kind), settings)]
 
 
 def _wrong_rules(rules: "Sequence[Rule]") -> list[tuple[int, str, str]]:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,10 @@ def normal_type(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
+ChannelCheck = Callable[[str, ChannelConfig], Iterable[tuple[tuple[str, ...], str, str, bool]]]
+"""(type, settings) → (keys below the channel, what is wrong, what to do, whether it refuses)."""
+
+
 def type_of(name: str, channel: ChannelConfig, known: Collection[str] = ()) -> str:
     """The channel's type: what `type` says or else its key, in the spelling of `known`."""
     written = channel.type.strip() or name
@@ -27,10 +31,12 @@ def type_of(name: str, channel: ChannelConfig, known: Collection[str] = ()) -> s
     return spelled.get(normal_type(written), written)
 
 
-def check(config: Config, channel_types: Collection[str]) -> Iterator[Fault]:
+def check(
+    config: Config, channel_types: Collection[str], look: ChannelCheck | None = None
+) -> Iterator[Fault]:
     """Every fault of a configuration whose values have the right shape."""
     for name, channel in config.channels.items():
-        yield from _channel(name, channel, config, channel_types)
+        yield from _channel(name, channel, config, channel_types, look)
     yield from _models(config)
     for index, rule in enumerate(config.rules()):
         yield from _rule_channel(index, rule, config, channel_types)
@@ -55,7 +61,11 @@ def check_action(loc: Loc, rule: Rule | DefaultRoute) -> Iterator[Fault]:
 
 
 def _channel(
-    name: str, channel: ChannelConfig, config: Config, channel_types: Collection[str]
+    name: str,
+    channel: ChannelConfig,
+    config: Config,
+    channel_types: Collection[str],
+    look: ChannelCheck | None,
 ) -> Iterator[Fault]:
     loc: Loc = ("channels", name)
     if not _CHANNEL_NAME.fullmatch(name):
@@ -77,7 +87,9 @@ def _channel(
     kind = type_of(name, channel, channel_types)
     if normal_type(kind) not in {normal_type(each) for each in channel_types}:
         yield _not_installed(name, channel, kind, channel_types)
-    yield from _credentials(loc, channel, normal_type(kind))
+    elif look is not None:
+        for key, what, fix, error in look(kind, channel):
+            yield Fault(loc=(*loc, *key), what=what, fix=fix, warning=not error)
 
 
 def _not_installed(
@@ -93,27 +105,6 @@ def _not_installed(
         f"{', '.join(sorted(channel_types))}.",
         warning=True,
     )
-
-
-def _credentials(loc: Loc, channel: ChannelConfig, kind: str) -> Iterator[Fault]:
-    auth = channel.auth
-    needed: dict[str, tuple[str, str]] = {}
-    if kind == "dingtalk":
-        where = "Copy it from the application's page in DingTalk's developer console"
-        needed = {
-            "app_id": (auth.app_id, f"{where} (Client ID, AppKey)."),
-            "app_secret": (
-                auth.app_secret.get_secret_value(),
-                f"{where} (Client Secret, AppSecret); best as ${{ENV_NAME}} or ${{file:PATH}}.",
-            ),
-        }
-    elif kind == "webhook":
-        fix = "Set a long random text that the calling system knows too: openssl rand -base64 32"
-        needed = {"secret": (auth.secret.get_secret_value(), fix)}
-    for key, (value, fix) in needed.items():
-        if not value.strip():
-            what = f"a {kind} channel needs auth.{key}."
-            yield Fault(loc=(*loc, "auth", key), what=what, fix=fix)
 
 
 def _models(config: Config) -> Iterator[Fault]:

@@ -28,9 +28,14 @@ def masked(config: Config) -> dict[str, Any]:
     """The configuration as JSON data that may be shown.
 
     Secrets are masked; values that came from references are shown as written (`${NAME}`); of
-    URLs, user names, passwords and query values are masked.
+    URLs, user names, passwords and query values are masked. Of a channel's credentials and
+    endpoints only those that are set are shown: most belong to other platforms.
     """
-    return cast("dict[str, Any]", _masked(config.model_dump(mode="python"), (), config.written))
+    shown = cast("dict[str, Any]", _masked(config.model_dump(mode="python"), (), config.written))
+    for channel in shown["channels"].values():
+        for section in ("auth", "endpoints"):
+            channel[section] = {key: value for key, value in channel[section].items() if value}
+    return shown
 
 
 def _masked(value: Any, loc: Loc, written: Mapping[str, str]) -> Json:

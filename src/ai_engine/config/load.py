@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Required, TypedDict, Unpack, cast
 
-from ai_engine.config.checks import check, check_action, type_of
+from ai_engine.config.checks import ChannelCheck, check, check_action, type_of
 from ai_engine.config.document import BrokenJson, merge, note_sources, parse
 from ai_engine.config.faults import Fault, Json, Loc, json_path, leaves, nearest, related
 from ai_engine.config.files import BYTES_MAX, Absent, Unreadable, read_text
@@ -57,6 +57,7 @@ class LoadOptions(TypedDict, total=False):
     check_mode: bool
     check_rules: RuleCheck | None
     warn_rules: RuleCheck | None
+    check_channel: ChannelCheck | None
     needs_overlay: bool
 
 
@@ -82,6 +83,7 @@ def attempt(
     check_mode: bool = True,
     check_rules: RuleCheck | None = None,
     warn_rules: RuleCheck | None = None,
+    check_channel: ChannelCheck | None = None,
     needs_overlay: bool = False,
 ) -> Attempt:
     """Read the configuration in `path`, with the overlay of `env` laid on it.
@@ -94,6 +96,7 @@ def attempt(
         check_mode: False takes any permission bits.
         check_rules: faults in rules that refuse the configuration (patterns that do not compile).
         warn_rules: faults in rules that only warn.
+        check_channel: what a channel type finds wrong with its settings.
         needs_overlay: a missing overlay is an error; else it is a warning.
     """
     forbidden = (0o037 if allow_group_read else 0o077) if check_mode else 0
@@ -101,7 +104,7 @@ def attempt(
     config = reading.read(env, needs_overlay=needs_overlay)
     if config is not None:
         reading.check_rules(config, check_rules, warn_rules)
-        reading.check(config, channel_types)
+        reading.check(config, channel_types, check_channel)
     files = tuple(dict.fromkeys(reading.files))
     if config is None or any(p.severity == "error" for p in reading.problems):
         return Attempt(loaded=None, problems=tuple(reading.problems), files=files)
@@ -256,10 +259,12 @@ class _Reading:
             self.sources[loc] = f"{name}:{self.rules_file.line(loc)}"
         return self.rules_file.rules
 
-    def check(self, config: Config, channel_types: Collection[str]) -> None:
+    def check(
+        self, config: Config, channel_types: Collection[str], look: ChannelCheck | None
+    ) -> None:
         """Everything that the schema cannot say."""
         has_broken_models = any(loc[:1] == ("models",) for loc in self.faulty)
-        for fault in check(config, channel_types):
+        for fault in check(config, channel_types, look):
             if has_broken_models and fault.loc[:1] == ("assistant",):
                 continue  # the model that it names may be among the broken ones
             inside = any(fault.loc[: len(loc)] == loc for loc in self.faulty)

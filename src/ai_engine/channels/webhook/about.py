@@ -11,6 +11,10 @@ ABOUT: Final = About(
     modes=("webhook",),
     needs={"*": ("secret",)},
     aliases={"secret": "app_secret"},
+    hints={
+        "secret": "Set a long random text that the calling system knows too: "
+        "openssl rand -base64 32"
+    },
     replies=("markdown", "text", "card"),
     endpoints=(),
 )
