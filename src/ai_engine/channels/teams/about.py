@@ -1,0 +1,40 @@
+"""What the `teams` connector says of itself."""
+
+from typing import Final
+
+from ai_engine.channels.about import About, Permission
+
+_MANIFEST: Final = "dev.teams.microsoft.com, Apps, the app, App features, Bot (manifest.json, bots)"
+
+ABOUT: Final = About(
+    type="teams",
+    zh="Microsoft Teams",
+    en="Microsoft Teams",
+    modes=("webhook",),
+    needs={"*": ("app_id", "app_secret")},
+    permissions=(
+        Permission(
+            name="bots.scopes: personal",
+            zh="私聊、主动发送消息、查询人员",
+            en="private chats, messages on the bot's own initiative, looking people up",
+            page=_MANIFEST,
+        ),
+        Permission(
+            name="bots.scopes: groupChat, team",
+            zh="在群聊和频道中被 @ 时回答",
+            en="to answer in group chats and channels when mentioned",
+            page=_MANIFEST,
+            needed="groups",
+        ),
+        Permission(
+            name="bots.supportsFiles",
+            zh="在私聊中接收和发送文件",
+            en="to receive and send files in private chats",
+            page=_MANIFEST,
+            needed="media",
+        ),
+    ),
+    replies=("markdown", "text"),
+    endpoints=("api", "login", "openid"),
+    console="https://dev.teams.microsoft.com",
+)
