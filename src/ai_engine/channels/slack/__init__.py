@@ -1,0 +1,1 @@
+"""Slack apps: Events API and Socket Mode."""
