@@ -13,6 +13,7 @@ from support.sandbox import SECRET, Sandbox
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 PAGE = ROOT / "docs" / "reference" / "rest-api.md"
 REQUESTS = [row[0].strip("`") for row in rows(PAGE) if row[0].startswith("`GET /")]
+REQUESTS = [request for request in REQUESTS if "/people/" not in request]  # needs a platform
 
 
 @pytest.fixture(scope="module")

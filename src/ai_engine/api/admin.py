@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from ai_engine import __version__
-from ai_engine.api import views
+from ai_engine.api import channels, views
+from ai_engine.channels.base import Accept
 from ai_engine.config.explain import masked
 from ai_engine.domain.errors import (
     EngineError,
@@ -41,6 +42,7 @@ class Admin:
     access: Access
     plan: Callable[[], Plan]
     readiness: Callable[[], Json]
+    accept: Accept
 
 
 class RouteTest(BaseModel):
@@ -117,6 +119,7 @@ def build(admin: Admin) -> FastAPI:
     _sessions(app, admin, may)
     _messages(app, admin, may)
     _state(app, admin, may)
+    channels.routes(app, admin.plan, admin.accept, may)
     return app
 
 
@@ -218,7 +221,7 @@ def _state(app: FastAPI, admin: Admin, may: May) -> None:
         }
 
     @app.get("/channels", dependencies=[may("channel.read")])
-    async def channels() -> list[Json]:
+    async def all_channels() -> list[Json]:
         """Every configured channel and how it is."""
         return [views.channel(c) for c in admin.plan().channels.values()]
 

@@ -46,6 +46,7 @@ def http_app(engine: Engine, *, host: str) -> ASGIApp:
                 access=engine.access,
                 plan=lambda: engine.plan,
                 readiness=engine.readiness,
+                accept=engine.ingress.accept,
             )
         )
 

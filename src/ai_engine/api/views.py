@@ -2,7 +2,8 @@
 
 from dataclasses import asdict
 
-from ai_engine.channels.base import Channel
+from ai_engine.channels.base import Channel, Profile
+from ai_engine.channels.quality import grade
 from ai_engine.domain.message import Json
 from ai_engine.domain.session import Session, SessionEvent
 from ai_engine.journal.base import DeadLetter, Stats
@@ -35,7 +36,11 @@ def dead_letter(d: DeadLetter) -> Json:
 
 
 def channel(c: Channel) -> Json:
-    return {"name": c.name, "type": c.type, **asdict(c.status())}
+    return {"name": c.name, "type": c.type, "grade": grade(c.type), **asdict(c.status())}
+
+
+def profile(p: Profile) -> Json:
+    return asdict(p)
 
 
 def stats(s: Stats) -> Json:

@@ -28,7 +28,7 @@ class AssistantState:
     """Asked by the model in the present round."""
     results: dict[str, ToolResult] = field(default_factory=dict[str, ToolResult])
     """By call id; a call with a result never runs again. Once a round is over its results are
-    chat messages; only those with a card stay here, so that the turn can still show it."""
+    chat messages; only those with a card or media stay here, so that the turn still shows them."""
     begun: list[str] = field(default_factory=list[str])
     """Ids of calls that were begun; one without a result has an unknown outcome."""
     approved: list[str] = field(default_factory=list[str])

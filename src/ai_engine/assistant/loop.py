@@ -154,8 +154,8 @@ def _fold(state: AssistantState) -> None:
         result = state.results.pop(call.id)
         text = f"Error: {result.text}" if result.error else result.text
         state.messages.append({"role": "tool", "tool_call_id": call.id, "content": text})
-        if result.card is not None:
-            state.results[call.id] = ToolResult(text="", card=result.card)
+        if result.card is not None or result.media:
+            state.results[call.id] = ToolResult(text="", card=result.card, media=result.media)
     state.calls = []
     state.begun = []
     state.approved = []

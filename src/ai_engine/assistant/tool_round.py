@@ -95,6 +95,7 @@ class ToolRound:
             text=texts.bounded(result.text, self._limits.result_chars_max),
             error=result.error,
             card=result.card,
+            media=result.media,
         )
         if writes:
             await self._save()

@@ -1,16 +1,19 @@
 """`ai-engine channels`: connections to chat platforms."""
 
-from typing import Any, Final
+from dataclasses import asdict
+from typing import Annotated, Any, Final
 
 import typer
 
-from ai_engine.channels.types import BUILT_IN
+from ai_engine.channels.quality import grade
+from ai_engine.channels.types import BUILT_IN, about
 from ai_engine.cli.locate import locate
 from ai_engine.cli.options import ConfigOption, DataOption, EnvOption, JsonOption
-from ai_engine.cli.output import failing, print_json, say, table
-from ai_engine.cli.reach import call, running_url
+from ai_engine.cli.output import Exit, failing, print_json, say, show_problems, table
+from ai_engine.cli.reach import call, running_url, segment
 from ai_engine.cli.settings import load_config
 from ai_engine.config.schema import ChannelConfig
+from ai_engine.domain.errors import NotFound, Problem
 
 WEBCHAT: Final = "webchat"
 """Always there, unless the configuration turns it off."""
@@ -44,10 +47,61 @@ def list_channels(
         print_json(found)
         return
     table(
-        ("name", "type", "state", "last event", "detail"),
-        [(c["name"], c["type"], c["state"], _age(c), c["detail"]) for c in found],
+        ("name", "type", "grade", "state", "last event", "detail"),
+        [(c["name"], c["type"], c["grade"], c["state"], _age(c), c["detail"]) for c in found],
     )
     say(f"from {source}", style="dim")
+
+
+@app.command()
+@failing
+def permissions(
+    kind: Annotated[str, typer.Argument(help="The channel type, such as dingtalk.")],
+    as_json: JsonOption = False,
+) -> None:
+    """What a connector must be allowed on its platform, why, and where that is granted."""
+    try:
+        found = about(kind.replace("-", "_"))
+    except KeyError:
+        raise NotFound(
+            f"there is no connector {kind!r}", hint=f"one of {', '.join(BUILT_IN)}"
+        ) from None
+    if as_json:
+        print_json([asdict(each) for each in found.permissions])
+        return
+    if not found.permissions:
+        say(f"{found.en} · {found.zh}: no permissions to grant")
+        return
+    table(
+        ("permission", "for", "why", "where"),
+        [(p.name, p.needed, f"{p.en}\n{p.zh}", p.page) for p in found.permissions],
+    )
+    if found.console:
+        say(found.console, style="dim")
+
+
+@app.command()
+@failing
+def test(
+    name: Annotated[str, typer.Argument(help="The channel's name.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Call the platform once with the channel's credentials, through the running engine."""
+    place = locate(config, data)
+    url = running_url(place.data)
+    if url is None:
+        raise NotFound(f"no engine runs on {place.data}", hint="start it: ai-engine serve")
+    found = call(url, place.data, f"channels/{segment(name)}/check", method="POST")
+    if as_json:
+        print_json(found)
+    elif found["ok"]:
+        say(f"{name}: {found['said']}", style="green")
+    else:
+        show_problems([Problem(where=name, what=found["said"], fix=found["hint"])])
+    if not found["ok"]:
+        raise typer.Exit(Exit.FAILED)
 
 
 def _age(channel: dict[str, Any]) -> str:
@@ -62,6 +116,7 @@ def _configured(path: Any, env: str | None) -> list[dict[str, Any]]:
         {
             "name": name,
             "type": channel.type,
+            "grade": grade(channel.type),
             "state": _state(channel.enabled, channel.type),
             "detail": "" if channel.type in BUILT_IN else "its plugin is not installed",
             "last_event_age_seconds": None,

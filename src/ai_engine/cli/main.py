@@ -16,6 +16,8 @@ _NOUNS: Final[dict[str, tuple[str, str, str]]] = {
     "init": ("ai_engine.cli.init", "init", "Make a configuration."),
     "config": ("ai_engine.cli.config", "app", "Check the configuration and show it."),
     "channels": ("ai_engine.cli.channels", "app", "Connections to chat platforms."),
+    "message": ("ai_engine.cli.message", "app", "Messages of your own to people and groups."),
+    "people": ("ai_engine.cli.people", "app", "People who have several identities."),
     "routes": ("ai_engine.cli.routes", "app", "Which rule answers a message, and why."),
     "sessions": ("ai_engine.cli.sessions", "app", "Conversations that are alive."),
     "model": ("ai_engine.cli.model", "app", "Models: fetch, list, test, serve."),
