@@ -27,6 +27,7 @@ from ai_engine.channels.wecom.compose import compose, upload_kind
 from ai_engine.channels.wecom.directory import Directory
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import (
+    Malformed,
     NotFound,
     PermissionMissing,
     SendFailed,
@@ -234,6 +235,8 @@ class WeComChannel(Connector):
         """`user:<UserID>`, or `group:<chatid>` of a group chat that this app founded."""
         forms = {"user": "UserID", "group": "chatid"}
         word, id_ = address_parts(to, forms)
+        if "|" in id_ or id_.startswith("@"):  # WeCom would take them for many, or for everybody
+            raise Malformed(f"{to!r} names more than one receiver", hint="write to one at a time")
         kind = ChatKind.PRIVATE if word == "user" else ChatKind.GROUP
         return Address(
             chat=Chat(kind=kind, id=id_),

@@ -85,14 +85,13 @@ class WeComClient:
         await self.tokens.close()
 
     async def send(self, body: Json, headers: Mapping[str, str] | None = None) -> Json:
-        """An application message to `touser`. Raises SendRetryable, SendRefused."""
+        """An application message to one member, `touser`. Raises SendRetryable, SendRefused."""
         answer = await self._call("POST", "/message/send", body=body, headers=headers)
-        receiver = str(body.get("touser", ""))
         for name, hint in (
             ("invaliduser", f"add them at {PAGES[VISIBLE]}; or they have left"),
             ("unlicenseduser", "give them an interface licence (接口许可) in WeCom's console"),
         ):
-            if receiver and receiver in str(answer.get(name) or "").split("|"):
+            if answer.get(name):
                 raise SendRefused("WeCom cannot write to the receiver", hint=hint)
         return answer
 
