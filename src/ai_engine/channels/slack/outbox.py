@@ -135,7 +135,7 @@ class Outbox:
 
     def fallback(self, text: str, card: Card | None) -> Json:
         """The same words for a workspace that cannot show these blocks."""
-        return {"text": mrkdwn(cards.clean(with_card(text, card)))}
+        return {"text": mrkdwn(cards.clean(with_card(text, card))), "blocks": []}
 
     async def _post(self, outgoing: Outgoing, text: str, card: Card | None, feedback: str) -> None:
         body = await self.body(text, card, feedback)
