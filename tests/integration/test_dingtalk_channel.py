@@ -11,13 +11,8 @@ import pytest
 
 from ai_engine.channels.base import Accepted, Outgoing
 from ai_engine.channels.dingtalk.channel import DingTalkChannel
-from ai_engine.channels.dingtalk.link import (
-    IDLE_SECONDS_MAX,
-    PROBE_SECONDS,
-    RETIRE_SECONDS,
-    SILENCE_SECONDS_MAX,
-)
-from ai_engine.channels.dingtalk.stream import SLOW_RETRY_SECONDS
+from ai_engine.channels.dingtalk.link import CARD_TOPIC, TIMES
+from ai_engine.channels.keeper import SLOW_RETRY_SECONDS
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Overloaded, SendRefused, SendRetryable
 from ai_engine.domain.message import InboundMessage
@@ -412,7 +407,11 @@ async def test_stream_mode_opens_a_connection_with_the_ticket():
         assert call.headers["Accept"] == "application/json"
         assert call.body["clientId"] == "dingapp"
         assert call.body["clientSecret"] == "s3cret"
-        assert call.body["subscriptions"] == [{"type": "CALLBACK", "topic": BOT}]
+        assert call.body["subscriptions"] == [
+            {"type": "CALLBACK", "topic": BOT},
+            {"type": "CALLBACK", "topic": CARD_TOPIC},
+            {"type": "EVENT", "topic": "*"},
+        ]
         assert fake.tickets == ["t+1/="]
         await connected(channel)
         assert channel.status().state == "connected"
@@ -454,7 +453,8 @@ async def test_messages_are_accepted_in_the_order_of_their_frames():
     [
         (frame("CALLBACK", BOT, "{not json"), 400),
         (frame("CALLBACK", BOT, {"msgtype": "text"}), 400),
-        (frame("CALLBACK", "/v1.0/card/instances/callback", {}), 404),
+        (frame("CALLBACK", CARD_TOPIC, {}), 400),
+        (frame("CALLBACK", "/v1.0/graph/api/invoke", {}), 404),
         (frame("EVENT", "*", {"userId": ["u1"]}), 200),
         (frame("SYSTEM", "KEEPALIVE", {}), 200),
         (frame("NEWS", "x", {}), 404),
@@ -524,8 +524,8 @@ async def test_a_disconnect_frame_opens_the_new_connection_before_the_old_one_go
         assert (await fake.next_ack())["code"] == 200
         assert fake.tickets == ["t+1/=", "t+2/="]
         assert channel.status().state == "connected"
-        await clock.asleep(lambda seconds: seconds == RETIRE_SECONDS)
-        await clock.advance(RETIRE_SECONDS)
+        await clock.asleep(lambda seconds: seconds == TIMES.retire)
+        await clock.advance(TIMES.retire)
         async with asyncio.timeout(5):
             while not old.closed:
                 await asyncio.sleep(0)
@@ -536,7 +536,7 @@ async def test_a_lost_connection_is_opened_again_after_a_growing_pause():
     async with streaming(Inbox()) as (fake, channel, clock):
 
         def is_pause(seconds: float) -> bool:
-            return seconds not in (PROBE_SECONDS, RETIRE_SECONDS)
+            return seconds not in (TIMES.probe, TIMES.retire)
 
         for n in range(4):
             socket = await fake.next_socket()
@@ -590,9 +590,9 @@ async def test_a_silent_connection_is_closed_and_replaced():
     async with streaming(Inbox()) as (fake, _, clock):
         fake.answers_pings = False
         silent = await fake.next_socket()
-        for n in range(int(SILENCE_SECONDS_MAX / PROBE_SECONDS) + 1):
-            await clock.asleep(lambda seconds: seconds == PROBE_SECONDS, n + 1)
-            await clock.advance(PROBE_SECONDS)
+        for n in range(int(TIMES.silence_max / TIMES.probe) + 1):
+            await clock.asleep(lambda seconds: seconds == TIMES.probe, n + 1)
+            await clock.advance(TIMES.probe)
         await clock.asleep(lambda seconds: seconds <= 1)
         await clock.advance(1)
         assert await fake.next_socket() is not silent
@@ -654,9 +654,9 @@ async def test_http_mode_and_missing_credentials_hold_no_connection():
 async def test_a_half_dead_connection_that_only_answers_pings_is_replaced():
     async with streaming(Inbox()) as (fake, _, clock):
         first = await fake.next_socket()
-        for n in range(int(IDLE_SECONDS_MAX / PROBE_SECONDS) + 2):
-            await clock.asleep(lambda seconds: seconds == PROBE_SECONDS, n + 1)
-            await clock.advance(PROBE_SECONDS)
+        for n in range(int(TIMES.idle_max / TIMES.probe) + 2):
+            await clock.asleep(lambda seconds: seconds == TIMES.probe, n + 1)
+            await clock.advance(TIMES.probe)
             if len(fake.sockets) > 1:
                 break
         assert await fake.next_socket() is not first

@@ -195,8 +195,10 @@ async def test_files_are_taken_with_their_reference(kind: str):
         file = SharedFile(kind=kind, name="a.bin", mime="application/octet-stream", content=b"x")
         await simulator.say("zhangsan", file=file)
         message = await engine.next()
-        assert message.kind is MessageKind.UNSUPPORTED
-        assert message.attachments[0].ref
+        readable = kind in ("picture", "file")
+        assert message.kind is (MessageKind.TEXT if readable else MessageKind.UNSUPPORTED)
+        found = await engine.channel.fetch(message.attachments[0], message.target)
+        assert found.content == b"x"
 
 
 @pytest.mark.parametrize(

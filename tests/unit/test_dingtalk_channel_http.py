@@ -158,5 +158,23 @@ def test_capabilities_are_honest():
     assert (capabilities.text_limit, capabilities.text_unit) == (6000, "bytes")
     assert not capabilities.streaming
     assert not capabilities.idempotent
-    assert not capabilities.cards
-    assert Robot(reply="text").channel.capabilities.markdown is False
+    assert capabilities.cards
+    text = Robot(reply="text").channel.capabilities
+    assert not text.markdown
+    assert not text.cards
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"reply": "card"},
+        {"card_template_id": "t.schema"},
+        {"auth": {"app_id": "a", "app_secret": "b", "card_template_id": "t.schema"}},
+    ],
+)
+def test_with_cards_answers_stream(config: dict[str, Any]):
+    capabilities = Robot(**config).channel.capabilities
+    assert capabilities.streaming
+    assert capabilities.stream_by_key
+    assert capabilities.stream_interval_ms == 400
+    assert capabilities.idempotent

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_engine.channels.dingtalk import codec, crypto
+from ai_engine.channels.dingtalk import codec, crypto, render
 from ai_engine.domain.errors import Forbidden, Malformed, Unauthenticated
 from ai_engine.domain.message import ChatKind, InboundMessage, MessageKind
 from ai_engine.domain.reply import Reply
@@ -105,10 +105,13 @@ def test_a_private_text_is_decoded_with_all_that_an_answer_needs():
     assert message.target == {
         "sessionWebhook": "https://oapi.dingtalk.com/robot/sendBySession?session=s1",
         "expires": 1_700_005_400.0,
+        "robotCode": "dingapp",
+        "msgId": "msg1",
+        "conversation": "cidAbc==",
         "conversationId": "cidAbc==",
         "conversationType": "1",
         "senderStaffId": "u001",
-        "robotCode": "dingapp",
+        "senderNick": "Zhang",
     }
 
 
@@ -152,14 +155,28 @@ def test_a_voice_message_is_what_was_recognised():
 
 
 @pytest.mark.parametrize(
+    ("kind", "body", "name"),
+    [
+        ("picture", {"downloadCode": "d1"}, ""),
+        ("picture", {"pictureDownloadCode": "d1"}, ""),
+        ("file", {"downloadCode": "d1", "fileName": "plan.pdf"}, "plan.pdf"),
+        ("richText", {"richText": [{"type": "picture", "downloadCode": "d1"}]}, ""),
+    ],
+)
+def test_a_picture_or_a_file_alone_is_a_message_with_an_attachment(
+    kind: str, body: dict[str, Any], name: str
+):
+    message = content(kind, **body)
+    assert (message.kind, message.text) == (MessageKind.TEXT, "")
+    assert [(each.ref, each.name) for each in message.attachments] == [("d1", name)]
+
+
+@pytest.mark.parametrize(
     ("kind", "body", "named"),
     [
-        ("picture", {"downloadCode": "d1"}, "picture"),
-        ("picture", {"pictureDownloadCode": "d1"}, "picture"),
+        ("picture", {}, "picture"),
         ("audio", {"downloadCode": "d1", "recognition": " "}, "voice"),
         ("video", {"downloadCode": "d1", "videoType": "mp4"}, "video"),
-        ("file", {"downloadCode": "d1", "fileName": "plan.pdf"}, "file plan.pdf"),
-        ("richText", {"richText": [{"type": "picture", "downloadCode": "d1"}]}, "picture"),
     ],
 )
 def test_what_cannot_be_read_is_named_and_keeps_its_reference(
@@ -168,7 +185,24 @@ def test_what_cannot_be_read_is_named_and_keeps_its_reference(
     message = content(kind, **body)
     assert message.kind is MessageKind.UNSUPPORTED
     assert named in message.text
-    assert message.attachments[0].ref == "d1"
+    assert message.attachments[0].ref == body.get("downloadCode", "")
+
+
+@pytest.mark.parametrize(
+    ("replied", "quote"),
+    [
+        ({"msgType": "text", "content": {"text": " the plan "}}, "the plan"),
+        ({"content": {"richText": [{"content": "a"}, {"text": "b"}, {"type": "picture"}]}}, "ab"),
+        ({"content": {"recognition": "spoken"}}, "spoken"),
+        ({"msgType": "picture", "content": {"downloadCode": "d"}}, ""),
+        ({"content": {"richText": "odd"}}, ""),
+        ({"content": "odd"}, ""),
+        ("odd", ""),
+    ],
+)
+def test_the_text_of_a_quoted_message_comes_along(replied: Any, quote: str):
+    message = read(text={"content": "is it so?", "isReplyMsg": True, "repliedMsg": replied})
+    assert (message.text, message.quote) == ("is it so?", quote)
 
 
 def test_an_unknown_kind_is_named():
@@ -250,11 +284,11 @@ def test_any_content_is_a_message_or_malformed(kind: str, body: dict[str, Any]):
     ],
 )
 def test_the_title_is_the_first_line_in_words(words: str, title: str):
-    assert codec.title(words) == title
+    assert render.title(words) == title
 
 
 @given(st.text(st.characters(codec=None), max_size=300), st.sampled_from(["text", "markdown"]))
 def test_any_reply_can_be_sent(words: str, form: str):
-    found = codec.rendered(Reply(id="r1", text=words), form)
-    assert json.loads(codec.template_body(found, form)["msgParam"])
-    assert msgspec.json.encode(codec.session_body(found, form, "u001"))
+    found = render.rendered(Reply(id="r1", text=words), form)
+    assert json.loads(render.template_body(found, form)["msgParam"])
+    assert msgspec.json.encode(render.session_body(found, form, "u001"))

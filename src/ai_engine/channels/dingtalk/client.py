@@ -1,21 +1,20 @@
-"""DingTalk's API as far as replies and Stream mode need it: tokens, sending, opening a connection.
+"""DingTalk's API: access tokens, calls to both hosts, sending, opening a Stream connection.
 
 Every failure becomes one of the engine's own errors, which say whether to try again and what an
 administrator can do. A sessionWebhook is a bearer secret: it is in no message and in no log.
 """
 
 import logging
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn, cast
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
-import aiohttp
-import msgspec
-
-from ai_engine.channels.backoff import retry_after_seconds
+from ai_engine.channels.dingtalk.about import SEND
+from ai_engine.channels.dingtalk.answers import THROTTLED, Said, refusal
+from ai_engine.channels.http import Answer, Api
 from ai_engine.channels.token import TokenCache
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import SendRefused, SendRetryable, Unauthenticated
+from ai_engine.domain.errors import PermissionMissing, SendRefused, SendRetryable, Unauthenticated
 from ai_engine.domain.message import Json
 from ai_engine.security.egress import Egress, origin
 
@@ -25,14 +24,9 @@ API: Final = "https://api.dingtalk.com"
 OAPI: Final = "https://oapi.dingtalk.com"
 
 _VENDOR: Final = frozenset({origin(API), origin(OAPI)})
-_ANSWER_BYTES_MAX: Final = 65_536
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=5)
-_THROTTLED: Final = frozenset({-1, 130101, 410100, 88, 90018})
-"""errcodes: busy, too fast (old and new), too many calls of an API."""
+_ANSWER_BYTES_MAX: Final = 262_144
 _CONTENT_REFUSED: Final = frozenset({40035, 43004, 400105, 430101, 430102, 430103, 430104})
 _CHAT_GONE: Final = frozenset({400013, 400106})
-_PERMISSION: Final = "Forbidden.AccessDenied.AccessTokenPermissionDenied"
-_BAD_TOKEN: Final = frozenset({"InvalidAuthentication", "invalidAccessToken"})
 _BAD_CREDENTIALS: Final = frozenset(
     {
         "invalidClientIdOrSecret",
@@ -41,6 +35,32 @@ _BAD_CREDENTIALS: Final = frozenset(
         "InvalidAuthentication",
     }
 )
+
+
+class HookGone(Exception):
+    """The sessionWebhook is over or unknown; the proactive API may still reach the chat."""
+
+
+class Rights(Protocol):
+    """Who remembers what the app may not do: the channel."""
+
+    def lacks(self, error: PermissionMissing) -> PermissionMissing: ...
+
+    def granted(self, *permissions: str) -> None: ...
+
+
+def throttle_seconds(answer: Said) -> float | None:
+    """How long to wait before the next call; None when this answer does not ask for a pause.
+
+    Source: error code pages; "QpsLimit" is counted by the second.
+    """
+    if answer.status == 429:
+        return answer.retry_after if answer.retry_after is not None else 1.0
+    if "QpsLimit" in answer.code or answer.code == "send.too.fast":
+        return 1.0
+    if answer.status == 200 and answer.errcode in THROTTLED:
+        return answer.retry_after if answer.retry_after is not None else 2.0
+    return None
 
 
 def _produced_by(part: str) -> dict[str, str]:
@@ -60,38 +80,73 @@ def _usable(base: str) -> bool:
     return True
 
 
-class HookGone(Exception):
-    """The sessionWebhook is over or unknown; the proactive API may still reach the chat."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    status: int
-    body: Json
-    retry_after: float | None
-
-    @property
-    def code(self) -> str:
-        return str(self.body.get("code", ""))
-
-
 class DingTalkClient:
     """One application's calls to DingTalk. Owns the token cache; `close` ends it."""
 
-    def __init__(self, config: ChannelConfig, egress: Egress, clock: Clock) -> None:
+    def __init__(self, config: ChannelConfig, egress: Egress, clock: Clock, rights: Rights) -> None:
         self._auth = config.auth
-        self._egress = egress
-        self._clock = clock
+        self.http = Api("DingTalk", egress, clock)
+        self._rights = rights
         self.api = config.endpoints.api.rstrip("/") or API
+        self.oapi = config.endpoints.oapi.rstrip("/") or OAPI
         configured = (config.endpoints.api, config.endpoints.oapi)
-        self._trusted = tuple(base for base in configured if _usable(base))
-        """Base URLs on whose hosts a sessionWebhook may be, beside DingTalk's own."""
-        self.allowed = (*self._trusted, API, OAPI)
+        self.trusted = tuple(base for base in configured if _usable(base))
+        """Base URLs on whose hosts a URL of DingTalk's may be, beside its own."""
+        self.allowed = (*self.trusted, API, OAPI)
         """Base URLs whose origins a long connection may have."""
         self.tokens = TokenCache(self._fetch_token, config.auth.token_expire, clock)
 
     async def close(self) -> None:
         await self.tokens.close()
+
+    async def fresh_token(self) -> str:
+        """A token asked for now: proves the credentials. Raises SendRefused, SendRetryable."""
+        return (await self._fetch_token())[0]
+
+    async def call(
+        self, method: str, path: str, body: Json | None, *, what: str, permission: str
+    ) -> Json:
+        """`api.dingtalk.com` with an access token; a refused token is renewed once.
+
+        Raises:
+            SendRetryable, SendRefused, PermissionMissing.
+        """
+
+        async def attempt(token: str) -> Said:
+            headers = {"x-acs-dingtalk-access-token": token}
+            return await self._ask(method, self.api + path, json=body, headers=headers)
+
+        return await self._with_token(attempt, what, permission)
+
+    async def old(
+        self, path: str, body: Any, *, what: str, permission: str, seconds_max: float = 15.0
+    ) -> Json:
+        """`oapi.dingtalk.com`, POST: a dict goes as JSON, a form (made anew by calling `body`) as
+        it is. Raises as `call`."""
+
+        async def attempt(token: str) -> Said:
+            sent: dict[str, Any] = {"data": body()} if callable(body) else {"json": body}
+            return await self._ask(
+                "POST",
+                self.oapi + path,
+                params={"access_token": token},
+                seconds_max=seconds_max,
+                **sent,
+            )
+
+        return await self._with_token(attempt, what, permission)
+
+    async def _with_token(self, attempt: Any, what: str, permission: str) -> Json:
+        token = await self.tokens.get()
+        said: Said = await attempt(token)
+        if said.bad_token:
+            self.tokens.invalidate(token)
+            said = await attempt(await self.tokens.get())
+        if said.fine:
+            self._rights.granted(permission)
+            return said.body
+        error = refusal(said, what, permission)
+        raise self._rights.lacks(error) if isinstance(error, PermissionMissing) else error
 
     async def send_by_session(self, url: str, body: Json, produced_by: str = "") -> None:
         """Post to a sessionWebhook.
@@ -104,28 +159,18 @@ class DingTalkClient:
         """
         checked = self._followed(url)
         told = "" if origin(checked) in _VENDOR else produced_by
-        answer = await self._post(checked, body, extra=_produced_by(told))
-        if answer.status == 429 or answer.status >= 500:
-            raise SendRetryable(
-                f"DingTalk answered HTTP {answer.status} to the reply",
-                retry_after_seconds=answer.retry_after,
-            )
-        if answer.status != 200:
-            raise HookGone(f"HTTP {answer.status}")
-        code = answer.body.get("errcode")
-        if code == 0:
-            return
+        said = await self._ask("POST", checked, json=body, headers=_produced_by(told))
+        if said.status >= 500:
+            raise SendRetryable(f"DingTalk answered HTTP {said.status} to the reply")
+        if said.status != 200:
+            raise HookGone(f"HTTP {said.status}")
+        code = said.errcode
         if code is None:
             raise SendRetryable("DingTalk's answer to the reply cannot be read")
-        said = str(answer.body.get("errmsg", ""))[:200]
-        if code in _THROTTLED:
-            raise SendRetryable(
-                f"DingTalk throttles this robot (errcode {code})",
-                retry_after_seconds=answer.retry_after,
-            )
         if code in _CONTENT_REFUSED or code in _CHAT_GONE:
-            raise SendRefused(f"DingTalk refused the reply (errcode {code}: {said})")
-        raise HookGone(f"errcode {code}: {said}")
+            raise SendRefused(f"DingTalk refused the reply ({said.words})")
+        if code != 0:
+            raise HookGone(said.words)
 
     def _followed(self, url: str) -> str:
         """Raises HookGone for a host that is neither DingTalk's nor a configured endpoint's."""
@@ -133,7 +178,7 @@ class DingTalkClient:
             try:
                 return Egress.check(url, (API, OAPI))
             except SendRefused:
-                return Egress.check_host(url, self._trusted)
+                return Egress.check_host(url, self.trusted)
         except SendRefused as refused:
             log.warning("a sessionWebhook was not followed: %s", refused.message)
             raise HookGone("its host is not allowed") from refused
@@ -141,7 +186,8 @@ class DingTalkClient:
     async def send_private(self, user_id: str, robot_code: str, template: Json) -> None:
         """Proactive message to one person. Raises SendRetryable, SendRefused."""
         body: Json = {"robotCode": robot_code, "userIds": [user_id], **template}
-        answer = await self._call("/v1.0/robot/oToMessages/batchSend", body)
+        path = "/v1.0/robot/oToMessages/batchSend"
+        answer = await self.call("POST", path, body, what=path, permission=SEND)
         if user_id in (answer.get("invalidStaffIdList") or ()):
             raise SendRefused(
                 "DingTalk does not know the receiver as a member of the organisation",
@@ -153,7 +199,8 @@ class DingTalkClient:
     async def send_group(self, conversation_id: str, robot_code: str, template: Json) -> None:
         """Proactive message to a group. Raises SendRetryable, SendRefused."""
         body: Json = {"robotCode": robot_code, "openConversationId": conversation_id, **template}
-        await self._call("/v1.0/robot/groupMessages/send", body)
+        path = "/v1.0/robot/groupMessages/send"
+        await self.call("POST", path, body, what=path, permission=SEND)
 
     async def open_connection(self, body: Json) -> Json:
         """Stream mode: `{"endpoint","ticket"}`.
@@ -161,38 +208,23 @@ class DingTalkClient:
         Raises:
             Unauthenticated: app id or secret are wrong. SendRetryable, SendRefused.
         """
-        answer = await self._post(
-            f"{self.api}/v1.0/gateway/connections/open", {**self._credentials("clientId"), **body}
-        )
-        self._check_credentials(answer)
-        if answer.status != 200:
-            _raise_for(answer, "opening a Stream connection")
-        return answer.body
-
-    async def _call(self, path: str, body: Json) -> Json:
-        """With an access token; a refused token is renewed once."""
-        for last in (False, True):
-            token = await self.tokens.get()
-            answer = await self._post(self.api + path, body, token)
-            if answer.status == 200:
-                return answer.body
-            if not last and (answer.status == 401 or answer.code in _BAD_TOKEN):
-                self.tokens.invalidate(token)
-                continue
-            _raise_for(answer, path)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        url = f"{self.api}/v1.0/gateway/connections/open"
+        said = await self._ask("POST", url, json={**self._credentials("clientId"), **body})
+        self._check_credentials(said)
+        if said.status != 200:
+            raise refusal(said, "opening a Stream connection")
+        return said.body
 
     async def _fetch_token(self) -> tuple[str, float]:
-        answer = await self._post(
-            f"{self.api}/v1.0/oauth2/accessToken", self._credentials("appKey")
-        )
+        url = f"{self.api}/v1.0/oauth2/accessToken"
+        said = await self._ask("POST", url, json=self._credentials("appKey"))
         try:
-            self._check_credentials(answer)
+            self._check_credentials(said)
         except Unauthenticated as error:
             raise SendRefused(error.message, hint=error.hint) from error
-        if answer.status != 200:
-            _raise_for(answer, "asking for an access token")
-        token, life = answer.body.get("accessToken"), answer.body.get("expireIn")
+        if said.status != 200:
+            raise refusal(said, "asking for an access token")
+        token, life = said.body.get("accessToken"), said.body.get("expireIn")
         if not isinstance(token, str) or not token or not isinstance(life, int | float):
             raise SendRetryable("DingTalk's answer holds no access token")
         return token, float(life)
@@ -205,89 +237,39 @@ class DingTalkClient:
         }
 
     @staticmethod
-    def _check_credentials(answer: Answer) -> None:
-        if answer.status == 401 or (answer.status < 500 and answer.code in _BAD_CREDENTIALS):
+    def _check_credentials(said: Said) -> None:
+        if said.status == 401 or (said.status < 500 and said.code in _BAD_CREDENTIALS):
             raise Unauthenticated(
-                f"DingTalk does not accept the app id and secret ({answer.code or answer.status})",
+                f"DingTalk does not accept the app id and secret ({said.code or said.status})",
                 hint="compare auth.app_id and auth.app_secret with the app's Credentials page",
             )
 
-    async def _post(
-        self, url: str, body: Json, token: str = "", extra: dict[str, str] | None = None
-    ) -> Answer:
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        headers.update(extra or {})
-        if token:
-            headers["x-acs-dingtalk-access-token"] = token
-        data = msgspec.json.encode(body)
-        try:
-            async with self._egress.session.post(
-                url,
-                data=data,
-                headers=headers,
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            ) as response:
-                answer = await _bounded(response)
-                wait = response.headers.get("Retry-After")
-                return Answer(
-                    status=response.status,
-                    body=_object(answer),
-                    retry_after=retry_after_seconds(wait, self._clock.time()),
-                )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # Not chained: such an error's text may hold the URL, which may be a bearer secret.
-            name = type(error).__name__
-            raise SendRetryable(f"DingTalk could not be reached ({name})") from None
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """The body; of one that is too long the beginning, which then is no JSON."""
-    data = bytearray()
-    while chunk := await response.content.readany():
-        data += chunk
-        if len(data) > _ANSWER_BYTES_MAX:
-            break
-    return bytes(data)
-
-
-def _object(data: bytes) -> Json:
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        return {}
-    return cast("Json", found) if isinstance(found, dict) else {}
-
-
-def _raise_for(answer: Answer, what: str) -> NoReturn:
-    """The engine's error for an error of DingTalk's API (`code`, `message`, requiredScopes)."""
-    code = answer.code
-    said = f"{code or f'HTTP {answer.status}'}: {str(answer.body.get('message', ''))[:200]}"
-    if "QpsLimit" in code or code == "send.too.fast":
-        raise SendRetryable(f"DingTalk throttles the app ({code})", retry_after_seconds=1)
-    if answer.status == 429 or answer.status >= 500:
-        raise SendRetryable(f"DingTalk failed ({said})", retry_after_seconds=answer.retry_after)
-    if code == _PERMISSION:
-        scopes = _scopes(answer.body)
-        raise SendRefused(
-            f"the DingTalk app lacks the permission {scopes} ({what})",
-            hint=f"request {scopes} on the app's page, Permissions, and publish a version",
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: Json | None = None,
+        data: Any = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds_max: float = 15.0,
+    ) -> Said:
+        """Raises SendRetryable: no answer, or the platform asks for a pause."""
+        answer: Answer = await self.http.call(
+            method,
+            url,
+            json=json,
+            data=data,
+            params=params,
+            headers={"Accept": "application/json", **(headers or {})},
+            seconds_max=seconds_max,
+            bytes_max=_ANSWER_BYTES_MAX,
         )
-    if "ApiCountLimit" in code:
-        raise SendRefused(
-            f"the organisation's monthly quota of DingTalk API calls is used up ({code})",
-            hint="extend it in DingTalk's console; then replay the dead letter",
-        )
-    if "IpNotInWhiteList" in code:
-        raise SendRefused(
-            f"DingTalk does not accept calls from this machine's address ({code})",
-            hint="add the address on the app's page, Security settings",
-        )
-    raise SendRefused(f"DingTalk refused {what} ({said})")
-
-
-def _scopes(body: Json) -> str:
-    detail: Any = body.get("accessdenieddetail")
-    found: Any = cast("Json", detail).get("requiredScopes") if isinstance(detail, dict) else None
-    names = cast("list[Any]", found) if isinstance(found, list) else []
-    return ", ".join(str(name) for name in names[:10]) or "(not named by DingTalk)"
+        said = Said(status=answer.status, body=answer.json, retry_after=answer.retry_after)
+        wait = throttle_seconds(said)
+        if wait is not None:
+            raise SendRetryable(
+                f"DingTalk throttles the app ({said.words})", retry_after_seconds=wait
+            )
+        return said

@@ -1,15 +1,13 @@
-"""DingTalk's robot messages as ours, and our replies as DingTalk's.
+"""DingTalk's robot messages as ours.
 
 Source: DingTalk, "Receive messages" and "Robot message types"; the body is the same in HTTP mode
 and in Stream mode.
 """
 
-import re
 from typing import Any, Final, cast
 
 import msgspec
 
-from ai_engine.channels.text import plain, sendable, with_card, without_tables
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import (
     Attachment,
@@ -20,20 +18,12 @@ from ai_engine.domain.message import (
     MessageKind,
     Sender,
 )
-from ai_engine.domain.reply import Reply
-
-TEXT_LIMIT_BYTES: Final = 6000
-"""`msgParam` may have 15,000 bytes as JSON, where a line break or quote takes two: this, doubled,
-leaves room for title and mention."""
 
 QUOTA_USED_UP: Final = "20001"
 """`errCode` when the content was withheld: the organisation's monthly quota is used up."""
 
 _ID_MAX: Final = 512
-_TITLE_MAX: Final = 32
-_CONTROLS: Final = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127), "")
-_UNMARKED: Final = re.compile(r"[^\\`*_~\[\]!#]*")
-"""Text without a sign that markdown gives a meaning to within a line."""
+_QUOTE_MAX: Final = 4000
 _KINDS: Final = {"picture": "image", "audio": "audio", "video": "video", "file": "file"}
 _NAMES: Final = {
     "picture": "图片 / picture",
@@ -69,7 +59,7 @@ def decode(body: Json, channel: str, received_at: float) -> InboundMessage | Non
     kind, text, attachments = _content(body)
     return InboundMessage(
         channel=channel,
-        message_id=_needed(body, "msgId"),
+        message_id=message_key(body),
         sender=_sender(body),
         chat=Chat(
             kind=_chat_kind(body),
@@ -78,11 +68,17 @@ def decode(body: Json, channel: str, received_at: float) -> InboundMessage | Non
         ),
         kind=kind,
         text=text,
+        quote=_quote(body),
         attachments=attachments,
         payload={"error_code": QUOTA_USED_UP} if withheld(body) else {},
         target=_target(body),
         received_at=received_at,
     )
+
+
+def message_key(body: Json) -> str:
+    """What makes a repeated message one: DingTalk's `msgId`. Raises Malformed."""
+    return _needed(body, "msgId")
 
 
 def withheld(body: Json) -> bool:
@@ -118,11 +114,54 @@ def _target(body: Json) -> Json:
     return {
         "sessionWebhook": _optional(body, "sessionWebhook", 4096),
         "expires": expires_ms / 1000,
-        "conversationId": _needed(body, "conversationId"),
-        "conversationType": _needed(body, "conversationType"),
-        "senderStaffId": _optional(body, "senderStaffId"),
         "robotCode": _optional(body, "robotCode"),
+        "msgId": _needed(body, "msgId"),
+        **chat_target(
+            _needed(body, "conversationId"),
+            group=_needed(body, "conversationType") == "2",
+            user=_optional(body, "senderStaffId"),
+            nick=_optional(body, "senderNick"),
+        ),
     }
+
+
+def chat_target(conversation: str, *, group: bool, user: str = "", nick: str = "") -> Json:
+    """Where to answer in a chat. `user`: the staff id of who is answered, where it is known."""
+    return {
+        "conversation": conversation or user,
+        "conversationId": conversation,
+        "conversationType": "2" if group else "1",
+        "senderStaffId": user,
+        "senderNick": nick,
+    }
+
+
+def _quote(body: Json) -> str:
+    """The text of the message that this one answers; pictures and cards have none here."""
+    for part in ("text", "content"):
+        holder = body.get(part)
+        if not isinstance(holder, dict):
+            continue
+        replied = cast("Json", holder).get("repliedMsg")
+        if not isinstance(replied, dict):
+            continue
+        content = cast("Json", replied).get("content")
+        if isinstance(content, dict):
+            return _quoted_words(cast("Json", content))[:_QUOTE_MAX]
+    return ""
+
+
+def _quoted_words(content: Json) -> str:
+    if isinstance(found := content.get("text"), str):
+        return found.strip()
+    if isinstance(found := content.get("recognition"), str):
+        return found.strip()
+    pieces = content.get("richText")
+    if not isinstance(pieces, list):
+        return ""
+    parts = [cast("Json", p) for p in cast("list[Any]", pieces) if isinstance(p, dict)]
+    words = (p.get("text") or p.get("content") for p in parts)
+    return "".join(word for word in words if isinstance(word, str)).strip()
 
 
 def _content(body: Json) -> tuple[MessageKind, str, tuple[Attachment, ...]]:
@@ -141,6 +180,8 @@ def _content(body: Json) -> tuple[MessageKind, str, tuple[Attachment, ...]]:
     spoken = _optional(content, "recognition", 100_000).strip() if kind == "audio" else ""
     if spoken:
         return MessageKind.TEXT, spoken, (attachment,)
+    if kind in ("picture", "file") and attachment.ref:
+        return MessageKind.TEXT, "", (attachment,)
     name = f"{_NAMES[kind]} {attachment.name}".strip()
     return MessageKind.UNSUPPORTED, name, (attachment,)
 
@@ -160,8 +201,6 @@ def _rich_text(content: Json) -> tuple[MessageKind, str, tuple[Attachment, ...]]
         elif "text" in part:
             texts.append(_string(part, "text", f"$.content.richText[{n}]"))
     text = "".join(texts).strip()
-    if not text and attachments:
-        return MessageKind.UNSUPPORTED, _NAMES["picture"], tuple(attachments)
     return MessageKind.TEXT, text, tuple(attachments)
 
 
@@ -199,40 +238,3 @@ def _needed(body: Json, key: str) -> str:
 def _optional(body: Json, key: str, longest: int = _ID_MAX) -> str:
     found = body.get(key)
     return found if isinstance(found, str) and len(found) <= longest else ""
-
-
-def rendered(reply: Reply, form: str) -> str:
-    """The reply's words in DingTalk's markdown (`form` markdown) or as text for people (`text`)."""
-    words = sendable(with_card(reply.text, reply.card)).translate(_CONTROLS)
-    return plain(words) if form == "text" else without_tables(words)
-
-
-def session_body(words: str, form: str, mention: str) -> Json:
-    """For the sessionWebhook. `mention` is the staff id of who is to be notified, or empty.
-
-    In markdown a mention must stand in the text too; in a text DingTalk adds it.
-    """
-    at: Json = {"atUserIds": [mention] if mention else [], "isAtAll": False}
-    if form == "text":
-        return {"msgtype": "text", "text": {"content": words}, "at": at}
-    shown = f"@{mention}\n\n{words}" if mention else words
-    return {"msgtype": "markdown", "markdown": {"title": title(words), "text": shown}, "at": at}
-
-
-def template_body(words: str, form: str) -> Json:
-    """`msgKey` and `msgParam` for the proactive API."""
-    if form == "text":
-        key, param = "sampleText", {"content": words}
-    else:
-        key, param = "sampleMarkdown", {"title": title(words), "text": words}
-    return {"msgKey": key, "msgParam": msgspec.json.encode(param).decode()}
-
-
-def title(words: str) -> str:
-    """What notifications and the list of conversations show: the first line, shortened."""
-    head = words[:1000]
-    for line in (head if _UNMARKED.fullmatch(head) else plain(head)).splitlines():
-        line = line.strip(" -*>#`|")
-        if line:
-            return line if len(line) <= _TITLE_MAX else line[: _TITLE_MAX - 1] + "…"
-    return "AI"
