@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote
 
-from ai_engine.channels.http import Answer, Api
+from ai_engine.channels.http import ANSWER_BYTES_MAX, Answer, Api
 from ai_engine.channels.teams.fields import part, text
 from ai_engine.channels.teams.urls import Trust
 from ai_engine.channels.token import TokenCache

@@ -23,7 +23,9 @@ CONSENT: Final = "application/vnd.microsoft.teams.card.file.consent"
 INFO: Final = "application/vnd.microsoft.teams.card.file.info"
 UPLOAD_SECONDS_MAX: Final = 30.0
 
-_ONLY_PRIVATE: Final = "📎 {name}: Teams 只允许机器人在私聊中发送文件 / Teams lets a bot send files in private chats only"
+_ONLY_PRIVATE: Final = (
+    "📎 {name}\n\nTeams 机器人只能在私聊中发送文件\n\nIn Teams a bot sends files in private chats only"
+)
 
 
 class Files:
