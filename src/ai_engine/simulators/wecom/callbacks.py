@@ -70,7 +70,7 @@ class Callbacks:
         if fields is None:
             raise NotFound(f"no message {message_id} is kept")
         if replay and (kept := self._signed.get(message_id)):
-            await self._request("POST", *kept)
+            await self._request("POST", *kept, message_id)
             return
         self._settle(message_id, await self._deliver(message_id, fields))
 
@@ -133,7 +133,7 @@ class Callbacks:
                 await sim.clock.sleep(sim.faults.retry_seconds)
             query, body = self._sealed(fields)
             self._signed[message_id] = query, body
-            outcome, _ = await self._request("POST", query, body)
+            outcome, _ = await self._request("POST", query, body, message_id)
             if outcome.taken or not outcome.again:
                 break
         return outcome
@@ -161,7 +161,7 @@ class Callbacks:
         return {"msg_signature": signature, "timestamp": str(now), "nonce": nonce}
 
     async def _request(
-        self, method: str, query: dict[str, str], body: bytes
+        self, method: str, query: dict[str, str], body: bytes, message_id: str = ""
     ) -> tuple[Outcome, bytes]:
         sim = self._sim
         path = f"/api/message/{sim.channel}"
@@ -196,8 +196,8 @@ class Callbacks:
             error=error,
         )
         taken = status == 200
-        if taken and method == "POST" and found:
-            sim.take_passive_reply(found)
+        if taken and message_id and found:
+            sim.take_passive_reply(found, message_id)
         again = bool(error) or (not taken and sim.faults.retry_any_status)
         return Outcome(taken=taken, detail=error or f"HTTP {status}", again=again), found
 

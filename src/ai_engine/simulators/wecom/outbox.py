@@ -81,7 +81,13 @@ class Outbox:
         return self.code(tuple(entry.id for entry in entries))
 
     def show(
-        self, message: Message, conversation: str, via: str, request: web.Request | None
+        self,
+        message: Message,
+        conversation: str,
+        via: str,
+        request: web.Request | None,
+        *,
+        reply_to: str | None = None,
     ) -> Entry:
         """Put it into the chat."""
         sim, card = self._sim, message.card
@@ -96,6 +102,7 @@ class Outbox:
             title=message.title,
             kind=message.kind,
             at=sim.clock.time(),
+            reply_to=reply_to,
             via=via,
             url=message.url,
             card=card.card if card else None,

@@ -257,7 +257,7 @@ class WeComSimulator(Simulator):
     async def resend(self, message_id: str, *, replay: bool = False) -> None:
         await self.callbacks.resend(message_id, replay=replay)
 
-    def take_passive_reply(self, body: bytes) -> Entry | None:
+    def take_passive_reply(self, body: bytes, message_id: str) -> Entry | None:
         """What an engine answered within the callback itself: an encrypted text, or nothing."""
         outer = codec.read(body.decode("utf-8", "replace"))
         sealed = outer.get("Encrypt", "")
@@ -272,4 +272,4 @@ class WeComSimulator(Simulator):
             return None
         chat = self.directory.private(inner.get("ToUserName", ""))
         message = Message(kind="text", text=inner.get("Content", ""))
-        return self.outbox.show(message, chat.id, "passive reply", None)
+        return self.outbox.show(message, chat.id, "passive reply", None, reply_to=message_id)
