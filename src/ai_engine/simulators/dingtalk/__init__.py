@@ -12,4 +12,10 @@ __all__ = ["SIMULATOR", "DingTalkSimulator", "build"]
 
 def build(auth: Mapping[str, str], **common: Any) -> DingTalkSimulator:
     """From credentials by their `auth` names."""
-    return DingTalkSimulator(app_id=auth["app_id"], app_secret=auth["app_secret"], **common)
+    return DingTalkSimulator(
+        app_id=auth["app_id"],
+        app_secret=auth["app_secret"],
+        token=auth.get("token", ""),
+        aes_key=auth.get("aes_key", ""),
+        **common,
+    )

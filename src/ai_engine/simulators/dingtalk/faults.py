@@ -27,8 +27,20 @@ class DingTalkFaults(Faults):
     monthly_quota: bool = False
     """API calls are answered `ApiCountLimitForOrg`, HTTP 403."""
     missing_scope: str = ""
-    """Robot API calls are answered HTTP 403, naming this as the scope that the app lacks."""
+    """Calls that need this permission are answered that the app lacks it: HTTP 403 with
+    `requiredScopes`, or errcode 88 with sub_code 60011 on the older host."""
     custom_robot_per_minute: Count = 20
     """Messages a minute of one custom robot before errcode 410100."""
+    card_refused: str = ""
+    """New cards are refused with this code (such as `param.templateUnpublished`)."""
+    cards_gone: bool = False
+    """Writes to any card are answered as if it did not exist."""
+    stream_bytes_max: Count = 10_000
+    """The longest streamed text of a card. The public pages disagree: 3 KB advised, or 10 KB."""
+    card_value_bytes_max: Count = 0
+    """The longest value of `cardParamMap` (0: not checked; the reference says 1 KB, the vendor's
+    SDK sends more)."""
+    stream_needs_stream_callback: bool = False
+    """Streaming into a card whose `callbackType` is not STREAM is answered HTTP 500."""
     group_disbanded: bool = False
     """Proactive group messages are answered `group.disbanded`."""

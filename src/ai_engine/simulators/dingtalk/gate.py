@@ -61,7 +61,7 @@ class Gate:
             refusal = (
                 self._bad_token(request, old=old)
                 or (None if old else self._over_limit(request))
-                or (self._lacks_scope() if scope else None)
+                or self._lacks_scope(scope, old=old)
             )
             return refusal or await handler(request)
 
@@ -102,9 +102,12 @@ class Gate:
         calls.append(now)
         return None
 
-    def _lacks_scope(self) -> web.Response | None:
-        if not (scope := self._faults.missing_scope):
+    def _lacks_scope(self, scope: str, *, old: bool) -> web.Response | None:
+        if not scope or scope != self._faults.missing_scope:
             return None
+        if old:
+            said = f"应用尚未开通所需的权限：[{scope}]"
+            return old_answer(88, "ding talk error", sub_code="60011", sub_msg=said)
         code = "Forbidden.AccessDenied.AccessTokenPermissionDenied"
         return api_error(403, code, f"the app lacks the permission {scope}", scopes=(scope,))
 

@@ -37,7 +37,11 @@ class OpenApi:
             ("GET", "/gettoken", gate.open(self._old_token, old=True)),
             ("POST", f"{robot}/oToMessages/batchSend", self._sends(self._batch_send)),
             ("POST", f"{robot}/groupMessages/send", self._sends(self._group_send)),
-            ("POST", f"{robot}/messageFiles/download", gate.with_token(self._download)),
+            (
+                "POST",
+                f"{robot}/messageFiles/download",
+                gate.with_token(self._download, scope=SEND_SCOPE),
+            ),
             ("POST", "/media/upload", gate.with_token(self._upload, old=True)),
             ("GET", "/files/{code}", self._file),
         ]

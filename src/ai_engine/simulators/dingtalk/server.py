@@ -14,6 +14,7 @@ from ai_engine.domain.ids import new_id
 from ai_engine.domain.message import Json
 from ai_engine.simulators.base import Handler, Simulator
 from ai_engine.simulators.dingtalk.callbacks import Callbacks
+from ai_engine.simulators.dingtalk.card_api import CardApi
 from ai_engine.simulators.dingtalk.codec import (
     CORP_ID,
     Robot,
@@ -21,6 +22,8 @@ from ai_engine.simulators.dingtalk.codec import (
     robot_message,
     text_content,
 )
+from ai_engine.simulators.dingtalk.contact import Contact
+from ai_engine.simulators.dingtalk.events import Events
 from ai_engine.simulators.dingtalk.faults import DingTalkFaults
 from ai_engine.simulators.dingtalk.gate import Gate
 from ai_engine.simulators.dingtalk.openapi import OpenApi
@@ -40,6 +43,7 @@ class DingTalkSimulator(Simulator):
 
     app_id, app_secret: the app's client id (also its robot code) and secret.
     robot_name: what people @ in groups.
+    token, aes_key: of the HTTP push of events; empty when there is none.
     times: periods of the stream gateway, in seconds.
     seed: of the choice among stream connections.
     """
@@ -61,6 +65,8 @@ class DingTalkSimulator(Simulator):
         port: int = 0,
         public_url: str = "",
         robot_name: str = "AI助手",
+        token: str = "",
+        aes_key: str = "",
         clock: Clock | None = None,
         times: StreamTimes | None = None,
         seed: int | None = None,
@@ -84,6 +90,9 @@ class DingTalkSimulator(Simulator):
         self.callbacks = Callbacks(self)
         self.stream = Gateway(self, times or StreamTimes(), random.Random(seed))  # noqa: S311 (a draw, no secret)
         self.webhooks = Webhooks(self)
+        self.cards = CardApi(self)
+        self.contact = Contact(self)
+        self.events = Events(self, token, aes_key)
         self._openapi = OpenApi(self)
 
     def is_app(self, app_id: Any, secret: Any) -> bool:
@@ -93,7 +102,8 @@ class DingTalkSimulator(Simulator):
         return same_id and same_secret
 
     def routes(self) -> list[tuple[str, str, Handler]]:
-        logged = [*self._openapi.routes(), *self.webhooks.routes(), *self.stream.routes()]
+        rooms = (self._openapi, self.webhooks, self.stream, self.cards, self.contact)
+        logged = [route for room in rooms for route in room.routes()]
         return [
             *((method, path, self.logged(handler)) for method, path, handler in logged),
             ("GET", "/connect", self.stream.connect),
@@ -197,6 +207,31 @@ class DingTalkSimulator(Simulator):
 
     async def resend(self, message_id: str, *, replay: bool = False) -> None:
         await self.callbacks.resend(message_id, replay=replay)
+
+    async def press(self, entry_id: str, button: int = 0, *, user: str = "") -> str:
+        return await self.cards.press(entry_id, button, user)
+
+    def push_event(self, event_type: str, data: Json) -> str:
+        """An event of the organisation, over a Stream connection that takes events, else by HTTP;
+        its id. Raises Malformed: there is no way to the engine. Overloaded."""
+        if self.stream.takes_events:
+            return self.stream.send_event(event_type, data)
+        return self.events.push(event_type, data)
+
+    def add_to_group(self, operator: str, conversation: str = "") -> str:
+        """Somebody adds the robot to a group; the event's id. Raises as `push_event`."""
+        group = self.directory.group(conversation)
+        return self.push_event(
+            "im_cool_app_install",
+            {
+                "coolAppCode": "COOLAPP-1-SIMULATED",
+                "openConversationId": group.id,
+                "openConversationCorpId": CORP_ID,
+                "operateTime": str(int(self.clock.time() * 1000)),
+                "operator": self.directory.person(operator).id,
+                "robotCode": self.robot.code,
+            },
+        )
 
     def show(
         self,

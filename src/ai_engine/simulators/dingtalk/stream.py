@@ -163,6 +163,27 @@ class Gateway:
         code = ack.get("code")
         return Outcome(taken=code == 200, via="stream", detail=f"code {code}")
 
+    async def ask_card(
+        self, topic: str, data: str, timeout_seconds: float
+    ) -> tuple[str, Json | None]:
+        """A card callback, to one connection that takes them: its id and acknowledgement."""
+        callback_id = new_id("frame")
+        takers = [c for c in self._connections.values() if c.takes("CALLBACK", topic)]
+        if not takers:
+            return callback_id, None
+        asked = self._chance.choice(takers).ask(
+            "CALLBACK", topic, data, timeout_seconds, message_id=callback_id
+        )
+        try:
+            return callback_id, await asked
+        except (TimeoutError, ConnectionError):
+            return callback_id, None
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether a connection subscribed to events."""
+        return any(c.takes("EVENT", "*") for c in self._connections.values())
+
     def send_event(self, event_type: str, data: Json) -> str:
         """Push an organisation event; its id. Re-sent until acknowledged.
 
@@ -229,7 +250,7 @@ class Gateway:
 
     async def _control_event(self, request: web.Request) -> web.Response:
         body: EventIn = await read_json(request, EventIn)
-        return answer_json({"event_id": self.send_event(body.type, body.data)})
+        return answer_json({"event_id": self._sim.push_event(body.type, body.data)})
 
     async def _control_disconnect(self, request: web.Request) -> web.Response:
         body: DisconnectIn = await read_json(request, DisconnectIn)
