@@ -246,7 +246,8 @@ def callback_body(
     card: Card, button: Json, *, user: str, corp: str, place: tuple[str, str]
 ) -> Json:
     """What a pressed button sends, over Stream and over HTTP."""
-    private = {"cardPrivateData": {"actionIds": [button["id"]], "params": {}}}
+    params: Json = {}
+    private = {"cardPrivateData": {"actionIds": [button["id"]], "params": params}}
     return {
         "type": "actionCallback",
         "outTrackId": card.track,

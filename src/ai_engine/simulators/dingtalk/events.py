@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import msgspec
 
-from ai_engine.domain.errors import Malformed
 from ai_engine.domain.ids import new_id
 from ai_engine.domain.message import Json
 from ai_engine.simulators.dingtalk.codec import CORP_ID, read_object
@@ -31,15 +30,14 @@ class Events:
         self.outcomes: dict[str, str] = {}
         """By event id: taken | lost."""
 
-    def push(self, event_type: str, data: Json) -> str:
-        """The new event's id; it is sent by a task of the simulator's.
+    @property
+    def possible(self) -> bool:
+        """Whether an engine URL and the keys of the push are set."""
+        return bool(self._sim.engine and self._token and self._aes_key)
 
-        Raises:
-            Malformed: no engine or no event keys are set.
-        """
+    def push(self, event_type: str, data: Json) -> str:
+        """The new event's id; it is sent by a task of the simulator's."""
         sim = self._sim
-        if not (sim.engine and self._token and self._aes_key):
-            raise Malformed("an HTTP push needs an engine URL, a token and an aes_key")
         event_id = new_id("event")
         event: Json = {
             "EventType": event_type,

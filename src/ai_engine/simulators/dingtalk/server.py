@@ -212,14 +212,14 @@ class DingTalkSimulator(Simulator):
         return await self.cards.press(entry_id, button, user)
 
     def push_event(self, event_type: str, data: Json) -> str:
-        """An event of the organisation, over a Stream connection that takes events, else by HTTP;
-        its id. Raises Malformed: there is no way to the engine. Overloaded."""
-        if self.stream.takes_events:
+        """An event of the organisation, by HTTP where that is set up and no Stream connection
+        takes events, else over the next connection that does; its id. Raises Overloaded."""
+        if self.stream.takes_events or not self.events.possible:
             return self.stream.send_event(event_type, data)
         return self.events.push(event_type, data)
 
     def add_to_group(self, operator: str, conversation: str = "") -> str:
-        """Somebody adds the robot to a group; the event's id. Raises as `push_event`."""
+        """Somebody adds the robot to a group; the event's id. Raises Overloaded."""
         group = self.directory.group(conversation)
         return self.push_event(
             "im_cool_app_install",

@@ -1,0 +1,1 @@
+"""Custom robots of DingTalk groups: a webhook that only takes messages."""
