@@ -159,6 +159,10 @@ class Store:
             if len(self._pending) > POSTS_MAX:
                 self._pending.popitem(last=False)
 
+    def forget_pending(self) -> None:
+        """As if 30 seconds had passed since every post."""
+        self._pending.clear()
+
     def of_channel(self, channel_id: str) -> list[Json]:
         """Newest first, deleted ones too."""
         found = [post for post in self.posts.values() if post["channel_id"] == channel_id]
