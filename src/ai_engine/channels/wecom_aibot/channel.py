@@ -263,7 +263,7 @@ class WecomAibotChannel(Connector):
                 hint="WeCom checks token and aes_key itself when you save the callback address",
             )
         bot_id = self.auth("bot_id")
-        if self._link is not None and not self._link.over.is_set():
+        if self._keeper is not None:  # a second connection would end the first
             await self._connected().request("ping")
             return f"connected as robot {bot_id}"
         if not (bot_id and self.auth("secret")):
