@@ -24,7 +24,7 @@ INFO: Final = "application/vnd.microsoft.teams.card.file.info"
 UPLOAD_SECONDS_MAX: Final = 30.0
 
 _ONLY_PRIVATE: Final = (
-    "📎 {name}\n\nTeams 机器人只能在私聊中发送文件\n\nIn Teams a bot sends files in private chats only"
+    "📎 {name}\n\nTeams 机器人只能在私聊中发送文件\n\nTeams bots send files in private chats only"
 )
 
 

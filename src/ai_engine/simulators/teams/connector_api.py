@@ -87,8 +87,10 @@ class ConnectorApi:
         sim = self._sim
         body, chat = await self._body(request), self._conversation(request)
         reply_to = request.match_info.get("activity")
-        if reply_to and (sim.faults.not_found or sim.transcript.get(reply_to) is None):
+        if reply_to and sim.faults.not_found:
             raise BadActivity(404, "ActivityNotFoundInConversation", "Activity not found.")
+        if reply_to and sim.transcript.get(reply_to) is None:
+            reply_to = None  # the SDK answers made-up ids when it opens a chat: Teams shows it
         info = stream_info(body)
         if info is not None:
             answer = sim.streams.take(chat.id, body, info, reply_to)
