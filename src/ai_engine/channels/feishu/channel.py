@@ -1,6 +1,8 @@
 """The `feishu` channel: events in by HTTP or a long connection, cards and texts out."""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +19,14 @@ from ai_engine.channels.base import (
 from ai_engine.channels.connector import Connector, address_parts
 from ai_engine.channels.feishu import cards, content, directory, streaming
 from ai_engine.channels.feishu.about import ABOUT
-from ai_engine.channels.feishu.client import FeishuClient
+from ai_engine.channels.feishu.client import (
+    CARD_SCOPE,
+    CONTACT_SCOPE,
+    REACTION_SCOPE,
+    READ_SCOPE,
+    SEND_SCOPE,
+    FeishuClient,
+)
 from ai_engine.channels.feishu.envelope import URL_VERIFICATION, Keys, opened
 from ai_engine.channels.feishu.inbox import Inbox
 from ai_engine.channels.feishu.link import connect
@@ -85,10 +94,23 @@ class FeishuChannel(Connector):
         )
         self._streams = streaming.CardStreams(self._client, host.clock, width)
         self._no_stream_until = 0.0
+        self._lacking: dict[str, str] = {}
+        """The right that a call needs → the name under which Feishu said that it is missing."""
         self._keeper: Keeper | None = None
 
     async def close(self) -> None:
         await self._client.close()
+
+    @contextmanager
+    def _needing(self, scope: str) -> Generator[None]:
+        """A call that needs a right: its lack is shown until such a call works."""
+        try:
+            yield
+        except PermissionMissing as error:
+            self._lacking[scope] = error.permission
+            raise self.lacks(error) from error
+        if scope in self._lacking:
+            self.granted(self._lacking.pop(scope))
 
     # In.
 
@@ -141,12 +163,10 @@ class FeishuChannel(Connector):
         if found is None:
             raise SendRefused("the attachment names no resource of Feishu's")
         message_id, key, kind = found
-        try:
+        with self._needing(READ_SCOPE):
             answer = await self._client.resource(
                 message_id, key, kind, self.capabilities.media_bytes_max
             )
-        except PermissionMissing as error:
-            raise self.lacks(error) from error
         mime = answer.headers.get("content-type", "").partition(";")[0].strip()
         return Media(
             kind=attachment.kind or media_kind(mime),
@@ -158,23 +178,20 @@ class FeishuChannel(Connector):
     # Out.
 
     async def send(self, outgoing: Outgoing) -> None:
-        try:
+        with self._needing(SEND_SCOPE):
             await self._sender.send(outgoing)
-        except PermissionMissing as error:
-            raise self.lacks(error) from error
-        self.granted("im:message:send_as_bot")
 
     async def open_stream(self, target: Json, key: str) -> Json | None:
         """A card that grows. None for the form text, and while the app lacks the right."""
         if not self.capabilities.streaming or self.clock.monotonic() < self._no_stream_until:
             return None
         try:
-            handle = await self._streams.create()
+            with self._needing(CARD_SCOPE):
+                handle = await self._streams.create()
         except PermissionMissing as error:
             self._no_stream_until = self.clock.monotonic() + _NO_STREAM_SECONDS
-            log.warning("channel %s: answers are not streamed: %s", self.name, self.lacks(error))
+            log.warning("channel %s: answers are not streamed: %s", self.name, error)
             return None
-        self.granted("cardkit:card:write")
         # A card is sent once. The key alone would, after a restart, show the first try's card
         # again, while this new one is written.
         body = cards.card_body({"type": "card", "data": {"card_id": handle["card"]}})
@@ -191,13 +208,12 @@ class FeishuChannel(Connector):
         if not found:
             found = [cards.answer_card("…", width=600, values={})]
         try:
-            await self._streams.close(handle, found[0], outgoing.reply.id)
+            with self._needing(CARD_SCOPE):
+                await self._streams.close(handle, found[0], outgoing.reply.id)
         except streaming.StreamOver as over:
             log.info("channel %s: the streamed card is over (%s)", self.name, over)
             await self.send(outgoing)
             return
-        except PermissionMissing as error:
-            raise self.lacks(error) from error
         self._sender.sent(str(handle.get("message", "")), outgoing)
         await self._sender.rest(found[1:], outgoing)
 
@@ -205,10 +221,8 @@ class FeishuChannel(Connector):
         message_id = str(target.get("message_id", ""))
         if not self.config.seen or not message_id:
             return
-        try:
+        with self._needing(REACTION_SCOPE):
             await self._client.react(message_id, SEEN_EMOJI)
-        except PermissionMissing as error:
-            raise self.lacks(error) from error
 
     def address(self, to: str) -> Address:
         """`user:<open_id>` or `group:<chat_id>`."""
@@ -227,10 +241,8 @@ class FeishuChannel(Connector):
         return Address(chat=Chat(kind=kind, id=name), user_id="" if group else name, target=target)
 
     async def profile(self, user_id: str) -> Profile | None:
-        try:
+        with self._needing(CONTACT_SCOPE):
             return await directory.profile(self._client, user_id)
-        except PermissionMissing as error:
-            raise self.lacks(error) from error
 
     async def check(self) -> str:
         """Asks for a token and for the bot's own name."""

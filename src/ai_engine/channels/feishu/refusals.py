@@ -78,7 +78,9 @@ def raise_for(answer: Answer, what: str, scope: str = "") -> NoReturn:
         )
     if code == _NEEDS_SCOPE or (code == 230027 and scope):
         names, url = _scopes(answer.json)
-        permission = names or scope or "(not named by Feishu)"
+        # Feishu names all that would do, the broad ones too: ours is the narrowest.
+        named = scope if scope in names or not names else names[0]
+        permission = named or "(not named by Feishu)"
         raise PermissionMissing(
             f"the Feishu app lacks the permission {permission} ({what})",
             permission=permission,
@@ -91,11 +93,11 @@ def _text(body: Json) -> str:
     return str(body.get("msg", ""))[:200]
 
 
-def _scopes(body: Json) -> tuple[str, str]:
+def _scopes(body: Json) -> tuple[list[str], str]:
     """(the rights, any of which would do; the page that grants them) of a 99991672."""
     error: Any = body.get("error")
     if not isinstance(error, dict):
-        return "", ""
+        return [], ""
     detail = cast("Json", error)
     found: Any = detail.get("permission_violations")
     rows = cast("list[Any]", found) if isinstance(found, list) else []
@@ -103,5 +105,4 @@ def _scopes(body: Json) -> tuple[str, str]:
     helps: Any = detail.get("helps")
     first: Any = cast("list[Any]", helps)[0] if isinstance(helps, list) and helps else None
     url = str(cast("Json", first).get("url", ""))[:500] if isinstance(first, dict) else ""
-    # Any one of several is enough; the first is the narrowest that Feishu recommends.
-    return next((name for name in names if name), ""), url
+    return [name for name in names if name], url

@@ -88,7 +88,7 @@ def message_event(
 
 def spoiled(event: Json, faults: FeishuFaults) -> Json:
     """The event as the fault knobs want it."""
-    message: Any = event["event"].get("message")
+    message: Any = event.get("event", {}).get("message")
     if not isinstance(message, dict):
         return event
     changed: Json = dict(message)  # pyright: ignore[reportUnknownArgumentType]

@@ -83,8 +83,9 @@ class FileApi:
 
 async def _content(field: Any, bytes_max: int) -> tuple[bytes, str, str]:
     """(content, name, mime) of an uploaded file. Raises No."""
-    if isinstance(field, bytes):
-        content, name, mime = field, "", "application/octet-stream"
+    if isinstance(field, bytes | bytearray | str):  # a part without a file name
+        content = field.encode() if isinstance(field, str) else bytes(field)
+        name, mime = "", "application/octet-stream"
     elif isinstance(field, web.FileField):
         content = field.file.read(bytes_max + 1)
         name, mime = field.filename, field.content_type

@@ -144,7 +144,7 @@ class Outbox:
         """One attempt."""
         sim = self._sim
         event = events.spoiled(event, sim.faults)
-        if sim.faults.old_schema:
+        if sim.faults.old_schema and "header" in event:
             event = events.old(event)
         body = msgspec.json.encode(event)
         if sim.faults.malformed_json:

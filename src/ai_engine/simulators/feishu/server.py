@@ -40,7 +40,7 @@ class FeishuSimulator(Simulator):
 
     platform = "feishu"
     auth_defaults: ClassVar[Mapping[str, str]] = {
-        "app_id": "cli_simulated",
+        "app_id": "cli_0123456789abcdef",
         "app_secret": "simulated-secret",
         "encrypt_key": "simulated-encrypt-key",
         "verification_token": "simulated-verification-token",
