@@ -70,9 +70,9 @@ def card_blocks(card: Card | None, values: Sequence[str]) -> list[Json]:
     if card is None:
         return []
     blocks: list[Json] = []
-    if card.title:
-        title = {"type": "plain_text", "text": _cut(plain(clean(card.title)), _HEADER_MAX)}
-        blocks.append({"type": "header", "text": title})
+    if title := plain(clean(card.title)).strip():
+        text = {"type": "plain_text", "text": _cut(title, _HEADER_MAX)}
+        blocks.append({"type": "header", "text": text})
     if card.markdown:
         words = mrkdwn(harmless(clean(card.markdown)))
         blocks += [_section(text) for text in split(words, _SECTION_MAX)[:_SECTIONS_MAX]]

@@ -128,9 +128,10 @@ def decode(envelope: Json, context: Context) -> InboundMessage | None:
 
 
 def _post(envelope: Json, event: Json, context: Context, *, private: bool) -> InboundMessage:
-    text = as_text(optional(event, "text", 1_000_000), context.bots, context.name_of)
+    words = optional(event, "text", 1_000_000)
+    text = as_text(words, context.bots, context.name_of) or transcript(event)
     files = attachments(event)
-    kind, text = _kind(text or transcript(event), files)
+    kind, text = _kind(words or text, text, files)
     return _message(
         envelope,
         event,
@@ -144,9 +145,9 @@ def _post(envelope: Json, event: Json, context: Context, *, private: bool) -> In
     )
 
 
-def _kind(text: str, files: tuple[Attachment, ...]) -> tuple[MessageKind, str]:
-    """What cannot be read is named, not guessed."""
-    if text or any(file.kind in ("image", "file") for file in files):
+def _kind(words: str, text: str, files: tuple[Attachment, ...]) -> tuple[MessageKind, str]:
+    """What cannot be read is named, not guessed; a mention alone is a text without words."""
+    if words or any(file.kind in ("image", "file") for file in files):
         return MessageKind.TEXT, text
     return MessageKind.UNSUPPORTED, _NAMES[files[0].kind] if files else _UNREADABLE
 

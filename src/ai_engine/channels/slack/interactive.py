@@ -17,6 +17,7 @@ from ai_engine.channels.slack.codec import (
     sender,
     target,
 )
+from ai_engine.channels.slack.markup import as_text
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Chat, ChatKind, InboundMessage, Json, MessageKind
 
@@ -103,7 +104,7 @@ def decode_command(fields: Json, context: Context) -> InboundMessage:
     user, channel = needed(fields, "user_id"), needed(fields, "channel_id")
     private = channel.startswith("D") or optional(fields, "channel_name") == "directmessage"
     team = optional(fields, "team_id")
-    words = optional(fields, "text", 100_000).strip()
+    words = as_text(optional(fields, "text", 100_000), (), context.name_of)
     found = sender(user, team, context)
     where = target(channel, "", "", user, team, private=private)
     where["response_url"] = optional(fields, "response_url", 4096)

@@ -136,7 +136,7 @@ class Gate:
 
 async def arguments(request: web.Request, *, json: bool) -> Json:
     """From the query, and from a form or JSON. Raises Refusal."""
-    args: Json = dict(request.query)
+    args: Json = {name: _argument(name, value) for name, value in request.query.items()}
     if request.content_type == "application/json":
         found = _decoded(await request.read())
         if found is None:
@@ -145,7 +145,7 @@ async def arguments(request: web.Request, *, json: bool) -> Json:
     form = await request.post()
     for name, value in form.items():
         if isinstance(value, str):
-            args[name] = _decoded_list(value) if name in ("blocks", "chunks", "files") else value
+            args[name] = _argument(name, value)
     return args
 
 
@@ -157,8 +157,10 @@ def _decoded(data: bytes) -> Json | None:
     return cast("Json", found) if isinstance(found, dict) else None
 
 
-def _decoded_list(text: str) -> Any:
-    """Lists come as JSON within a form."""
+def _argument(name: str, text: str) -> Any:
+    """Lists come as JSON within a query or a form. Raises Refusal."""
+    if name not in ("blocks", "chunks", "files"):
+        return text
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,0 +1,530 @@
+"""The Slack channel against the simulated Slack, which Slack's own SDKs have proved: messages."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from ai_engine.domain.errors import PermissionMissing, SendRefused, SendRetryable, Unauthenticated
+from ai_engine.domain.message import Attachment, MessageKind
+from ai_engine.domain.reply import Button, Card
+from ai_engine.simulators.files import SharedFile
+
+from support.hosts import MemoryMedia
+from support.slack_world import bot_entries, out, to, world
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("mode", ["webhook", "stream"])
+@pytest.mark.parametrize("chat", ["private", "group"])
+async def test_a_question_is_answered_where_it_was_asked(mode: str, chat: str):
+    async with world(mode) as (simulator, engine):
+        asked = await simulator.say("zhangsan", "明天有什么安排?", chat=chat)
+        message = await engine.next()
+        assert (message.text, message.kind) == ("明天有什么安排?", MessageKind.TEXT)
+        assert message.chat.kind == chat
+        assert (message.sender.user_id, message.sender.name) == ("zhangsan", "张三")
+        assert message.sender.tenant == "T0SIMULATED"
+        assert message.target["conversation"] == message.chat.id
+        await engine.channel.send(out(message, "**没有**安排"))
+        reply = await simulator.wait_reply(asked)
+        assert reply.text == "**没有**安排"
+        assert reply.conversation == message.chat.id
+        assert reply.reply_to == (asked if chat == "group" else None)
+
+
+@pytest.mark.parametrize("chat", ["private", "group"])
+async def test_in_a_thread_the_answer_stays_in_the_thread(chat: str):
+    async with world() as (simulator, engine):
+        first = await simulator.say("zhangsan", "first", chat=chat)
+        await engine.next()
+        second = await simulator.say("lisi", "second", chat=chat, thread=first)
+        message = await engine.next()
+        assert message.chat.thread == first
+        await engine.channel.send(out(message, "there"))
+        assert (await simulator.wait_reply(second)).reply_to == second
+
+
+async def test_a_mention_that_slack_tells_twice_is_one_message():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "@AI助手 look, @李四", chat="group")
+        message = await engine.next()
+        assert message.text == "look, @李四"
+        await engine.statuses_are(2)
+        assert engine.inbox.empty()
+        assert engine.duplicates == [message.message_id]
+
+
+async def test_an_event_that_is_sent_again_is_the_same_message():
+    async with world() as (simulator, engine):
+        simulator.faults.duplicate = 2
+        asked = await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        await engine.statuses_are(3)
+        await simulator.resend(asked, replay=True)
+        assert engine.duplicates == [message.message_id] * 3
+        assert engine.inbox.empty()
+
+
+async def test_posts_that_do_not_mention_the_bot_are_nobodys_question():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "lunch?", chat="group", at=False)
+        await engine.statuses_are(1)
+        assert engine.inbox.empty()
+        assert engine.statuses == [200]
+
+
+async def test_without_authorizations_the_bot_knows_itself_by_auth_test_asked_once():
+    async with world() as (simulator, engine):
+        simulator.faults.no_authorizations = True
+        for text in ("one", "two"):
+            await simulator.say("zhangsan", text, chat="group")
+            assert (await engine.next()).text == text
+        await engine.statuses_are(4)
+        assert len(simulator.wire.rows(path="/api/auth.test")) == 1
+
+
+async def test_forged_stale_and_broken_requests_do_not_get_in():
+    async with world() as (simulator, engine):
+        knobs: list[tuple[dict[str, Any], int]] = [
+            ({"wrong_secret": True}, 401),
+            ({"clock_skew_seconds": -301.5}, 403),
+            ({"clock_skew_seconds": 302.5}, 403),
+            ({"malformed_json": True}, 422),
+        ]
+        for knob, status in knobs:
+            simulator.faults.change(knob)
+            engine.statuses.clear()
+            await simulator.say("zhangsan", "no")
+            await engine.statuses_are(4)
+            assert engine.statuses == [status] * 4
+            simulator.faults.clear()
+        assert engine.inbox.empty()
+
+
+async def test_when_the_engine_is_full_slack_sends_the_event_again():
+    async with world() as (simulator, engine):
+        engine.full = 1
+        asked = await simulator.say("zhangsan", "hello")
+        assert (await engine.next()).text == "hello"
+        await engine.statuses_are(2)
+        assert engine.statuses == [503, 200]
+
+        def delivered() -> bool | None:
+            entry = simulator.transcript.get(asked)
+            return True if entry and entry.status == "delivered" else None
+
+        assert await simulator.transcript.wait(asked, delivered, 5)
+
+
+async def test_people_of_other_workspaces_are_passed_over_when_only_some_are_allowed():
+    async with world(allow_tenants=["T0SIMULATED"]) as (simulator, engine):
+        simulator.faults.other_team = "T0OTHER"
+        await simulator.say("zhangsan", "hello")
+        await engine.statuses_are(1)
+        assert (engine.statuses, engine.inbox.empty()) == ([200], True)
+        simulator.faults.clear()
+        await simulator.say("zhangsan", "hello")
+        assert (await engine.next()).sender.tenant == "T0SIMULATED"
+
+
+@pytest.mark.parametrize("chat", ["private", "group"])
+async def test_edits_and_recalls_name_the_message_that_they_change(chat: str):
+    async with world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "@AI助手 weather", chat=chat)
+        message = await engine.next()
+        await simulator.edit(asked, "@AI助手 weather in 北京 & more")
+        edit = await engine.next()
+        assert (edit.kind, edit.text) == (MessageKind.EDIT, "weather in 北京 & more")
+        assert edit.payload == {"of": message.message_id}
+        await simulator.recall(asked)
+        recall = await engine.next()
+        assert (recall.kind, recall.payload) == (MessageKind.RECALL, {"of": message.message_id})
+        assert len({message.message_id, edit.message_id, recall.message_id}) == 3
+        assert recall.sender.user_id == "zhangsan"
+
+
+async def test_who_opens_the_chat_for_the_first_time_is_greeted_once():
+    async with world() as (simulator, engine):
+        await simulator.enter("alice")
+        welcome = await engine.next()
+        assert (welcome.kind, welcome.sender.user_id) == (MessageKind.WELCOME, "alice")
+        await engine.channel.send(out(welcome, "hi"))
+        await simulator.enter("alice")
+        await engine.statuses_are(2)
+        await simulator.say("lisi", "hello")
+        await engine.next()
+        await simulator.enter("lisi")
+        await engine.statuses_are(4)
+        assert engine.inbox.empty()
+    async with world(welcome=False) as (simulator, engine):
+        await simulator.enter("alice")
+        await engine.statuses_are(1)
+        assert engine.inbox.empty()
+
+
+async def test_what_was_shared_along_is_the_quote():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "is this right?", shared="2 < 1")
+        assert (await engine.next()).quote == "2 < 1"
+
+
+async def test_slash_commands_are_questions():
+    async with world() as (simulator, engine):
+        await simulator.slash("zhangsan", "weather & wind")
+        message = await engine.next()
+        assert (message.kind, message.text) == (MessageKind.TEXT, "weather & wind")
+        await engine.channel.send(out(message, "sunny"))
+        [entry] = bot_entries(simulator)
+        assert (entry.text, entry.via) == ("sunny", "chat.postMessage")
+
+
+async def test_a_command_from_a_channel_without_the_bot_is_answered_by_its_address_while_it_lives():
+    async with world() as (simulator, engine):
+        simulator.faults.not_in_channel = True
+        await simulator.slash("zhangsan", "weather", chat="group")
+        message = await engine.next()
+        await engine.channel.send(out(message, "sunny"))
+        late = {**message.target, "response_until": 0.0}
+        await engine.channel.send(to(late, "later"))
+        first, second = bot_entries(simulator)
+        assert (first.text, first.via, first.chat) == ("sunny", "response_url", "group")
+        assert (second.text, second.chat) == ("later", "private")
+
+
+async def test_cards_have_title_words_fields_picture_and_buttons_that_come_back():
+    async with world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "book", chat="group")
+        message = await engine.next()
+        card = Card(
+            title="Leave <5 days>",
+            markdown="**5 days** left & [more](https://example.com/a?b=1&c=2)",
+            fields=(("From", "Monday"), ("To", "Friday")),
+            buttons=(
+                Button(label="Approve", value={"call": "c1", "ok": True}, style="primary"),
+                Button(label="Open", url="https://example.com"),
+            ),
+            image_url="https://example.com/p.png",
+        )
+        await engine.channel.send(out(message, "please", card=card))
+        entry = await simulator.wait_reply(asked)
+        assert entry.text == "please"
+        assert entry.card == {
+            "title": "Leave <5 days>",
+            "markdown": "*5 days* left &amp; <https://example.com/a?b=1&amp;c=2|more>",
+            "fields": [["From", "Monday"], ["To", "Friday"]],
+            "image": "https://example.com/p.png",
+        }
+        await simulator.press(entry.id, 0)
+        pressed = await engine.next()
+        assert (pressed.kind, pressed.payload) == (MessageKind.BUTTON, {"call": "c1", "ok": True})
+        assert pressed.sender.user_id == "zhangsan"
+        assert pressed.target["thread_ts"] == message.target["thread_ts"]
+        await simulator.press(entry.id, 0, user="lisi")
+        again = await engine.next()
+        assert again.message_id != pressed.message_id
+        await simulator.press(entry.id, 1)
+        await simulator.say("lisi", "after")
+        assert (await engine.next()).text == "after"
+
+
+async def test_a_button_s_long_value_is_kept_here_until_it_is_gone():
+    media = MemoryMedia()
+    async with world(media=media) as (simulator, engine):
+        asked = await simulator.say("zhangsan", "hello")
+        value = {"words": "字" * 3000}
+        card = Card(buttons=(Button(label="x" * 100, value=value),))
+        await engine.channel.send(out(await engine.next(), card=card))
+        entry = await simulator.wait_reply(asked)
+        await simulator.press(entry.id)
+        assert (await engine.next()).payload == value
+        media.kept.clear()
+        await simulator.press(entry.id)
+        assert (await engine.next()).kind is MessageKind.UNSUPPORTED
+
+
+@pytest.mark.parametrize("rating", ["good", "bad"])
+async def test_answers_are_rated_by_slack_s_own_buttons(rating: str):
+    async with world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "hello")
+        await engine.channel.send(out(await engine.next(), "hi", feedback="fb1"))
+        entry = await simulator.wait_reply(asked)
+        await simulator.rate(entry.id, rating)
+        rated = await engine.next()
+        assert rated.kind is MessageKind.FEEDBACK
+        assert rated.payload == {"rating": rating, "of": "fb1", "text": ""}
+
+
+async def test_a_long_text_and_a_card_are_two_messages_and_a_repeat_goes_on_where_it_stopped():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "hello")
+        card = Card(title="t", markdown="m" * 3000, buttons=(Button(label="b", value={"a": 1}),))
+        outgoing = out(await engine.next(), "x" * 10_900, card=card, feedback="f")
+        simulator.faults.change({"throttle_after": 1, "throttle_times": 1})
+        with pytest.raises(SendRetryable):
+            await engine.channel.send(outgoing)
+        await engine.channel.send(outgoing)
+        first, second = bot_entries(simulator)
+        assert (first.text, second.card and second.card["title"]) == ("x" * 10_900, "t")
+
+
+async def test_words_in_text_form_mean_nothing_to_slack():
+    async with world(reply="text") as (simulator, engine):
+        asked = await simulator.say("zhangsan", "hello")
+        await engine.channel.send(out(await engine.next(), "**bold** <!channel> a*b*c & d"))
+        assert (await simulator.wait_reply(asked)).text == "bold <!channel> a*b*c & d"
+
+
+async def test_no_answer_calls_the_whole_channel():
+    async with world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "hello", chat="group")
+        await engine.channel.send(out(await engine.next(), "<!channel> & <!here|x> <!DOCTYPE>"))
+        text = (await simulator.wait_reply(asked)).text
+        assert "<!channel" not in text
+        assert "<!here" not in text
+        assert "<!DOCTYPE>" in text
+
+
+async def test_a_workspace_that_cannot_show_blocks_gets_the_same_words():
+    async with world() as (simulator, engine):
+        simulator.faults.blocks_refused = True
+        asked = await simulator.say("zhangsan", "hello")
+        card = Card(title="T", fields=(("a", "1"),))
+        await engine.channel.send(out(await engine.next(), "**x** < y", card=card))
+        entry = await simulator.wait_reply(asked)
+        assert entry.text.startswith("*x* < y")
+        assert "a: 1" in entry.text
+
+
+# Media
+
+
+async def test_pictures_and_files_of_people_are_read_with_the_bot_s_token():
+    async with world() as (simulator, engine):
+        file = SharedFile(kind="picture", name="a b.png", mime="image/png", content=PNG)
+        await simulator.say("zhangsan", file=file)
+        message = await engine.next()
+        [attachment] = message.attachments
+        assert (message.kind, message.text) == (MessageKind.TEXT, "")
+        assert (attachment.kind, attachment.bytes_size) == ("image", len(PNG))
+        media = await engine.channel.fetch(attachment, message.target)
+        assert (media.content, media.mime, media.name) == (PNG, "image/png", "a b.png")
+        by_id = Attachment(kind="image", ref="id:" + attachment.ref.split("-")[-1].split("/")[0])
+        assert (await engine.channel.fetch(by_id, message.target)).content == PNG
+
+
+async def test_a_voice_clip_without_its_words_is_named():
+    async with world() as (simulator, engine):
+        file = SharedFile(kind="audio", name="v.m4a", mime="audio/mp4", content=b"x")
+        await simulator.say("zhangsan", file=file)
+        message = await engine.next()
+        assert (message.kind, message.attachments[0].kind) == (MessageKind.UNSUPPORTED, "audio")
+        assert "voice" in message.text
+
+
+@pytest.mark.parametrize(
+    ("ref", "size", "said"),
+    [
+        ("https://evil.example/x", 1, "not allowed|host"),
+        ("file:///etc/passwd", 1, "refused a URL"),
+        ("https://files.slack.com@evil.example/x", 1, "refused a URL"),
+        ("https://files.slack.com/x", 30_000_000, "more than"),
+    ],
+)
+async def test_the_token_goes_to_no_other_host_and_large_files_are_not_read(
+    ref: str, size: int, said: str
+):
+    async with world() as (_, engine):
+        with pytest.raises(SendRefused, match=said):
+            await engine.channel.fetch(Attachment(kind="file", ref=ref, bytes_size=size), {})
+
+
+async def test_a_file_that_is_larger_than_it_says_is_not_read():
+    async with world() as (simulator, engine):
+        file = SharedFile(kind="file", name="a.bin", mime="a/b", content=b"x" * 20_000_001)
+        await simulator.say("zhangsan", file=file)
+        attachment = (await engine.next()).attachments[0]
+        lying = Attachment(kind="file", ref=attachment.ref, bytes_size=5)
+        with pytest.raises(SendRefused, match="more than"):
+            await engine.channel.fetch(lying, {})
+
+
+async def test_pictures_and_files_are_sent_after_the_text():
+    async with world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "draw", chat="group")
+        message = await engine.next()
+        ref = await engine.channel.host.media.put(PNG, name="p.png", mime="image/png")
+        media = (
+            Attachment(kind="image", url=ref, name="p.png"),
+            Attachment(kind="file", url="data:text/plain;base64,aGk=", name="a.txt"),
+        )
+        await engine.channel.send(out(message, "here", media=media))
+        text, picture, file = bot_entries(simulator)
+        assert [text.kind, picture.kind, file.kind] == ["markdown", "picture", "file"]
+        assert picture.reply_to == asked
+        gone = (Attachment(kind="image", url="blob:gone"),)
+        with pytest.raises(SendRefused):
+            await engine.channel.send(out(message, media=gone))
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("knob", "error", "said"),
+    [
+        ({"missing_scope": "chat:write"}, PermissionMissing, "chat:write"),
+        ({"token_revoked": True}, SendRefused, "token_revoked"),
+        ({"throttle_after": 0}, SendRetryable, "throttles"),
+        ({"error_burst": 9}, SendRetryable, "Slack"),
+        ({"drop_answer": 9}, SendRetryable, "could not be reached"),
+        ({"malformed_answer": 9}, SendRetryable, "Slack failed"),
+        ({"not_in_channel": True}, SendRefused, "/invite"),
+    ],
+)
+async def test_refusals_say_what_to_do(knob: dict[str, Any], error: type[Exception], said: str):
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "hello", chat="group")
+        message = await engine.next()
+        simulator.faults.change(knob)
+        with pytest.raises(error, match=said):
+            await engine.channel.send(out(message, "hi"))
+
+
+async def test_throttled_answers_wait_as_long_as_slack_says_and_stay_in_order():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        simulator.faults.change(
+            {"throttle_after": 1, "throttle_times": 2, "retry_after_seconds": 7}
+        )
+        waits: list[float | None] = []
+        for n in range(3):
+            while True:
+                try:
+                    await engine.channel.send(out(message, f"part {n}"))
+                except SendRetryable as error:
+                    waits.append(error.retry_after_seconds)
+                else:
+                    break
+        assert waits == [7.0, 7.0]
+        assert [entry.text for entry in bot_entries(simulator)] == ["part 0", "part 1", "part 2"]
+
+
+async def test_a_missing_scope_is_shown_until_a_call_has_worked():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        for scope, work in (
+            ("chat:write", lambda: engine.channel.send(out(message, "hi"))),
+            ("reactions:write", lambda: engine.channel.seen(message.target)),
+            ("users:read", lambda: engine.channel.profile("lisi")),
+        ):
+            simulator.faults.missing_scope = scope
+            with pytest.raises(PermissionMissing) as caught:
+                await work()
+            assert caught.value.permission == scope
+            assert "api.slack.com" in caught.value.hint
+            assert f"permission {scope} is missing" in engine.channel.status().detail
+            simulator.faults.missing_scope = ""
+            await work()
+            assert scope not in engine.channel.status().detail
+
+
+async def test_files_that_need_a_scope_name_it():
+    async with world() as (simulator, engine):
+        file = SharedFile(kind="file", name="a.txt", mime="text/plain", content=b"x")
+        await simulator.say("zhangsan", file=file)
+        message = await engine.next()
+        simulator.faults.missing_scope = "files:read"
+        with pytest.raises(PermissionMissing) as caught:
+            await engine.channel.fetch(message.attachments[0], message.target)
+        assert caught.value.permission == "files:read"
+        simulator.faults.missing_scope = "files:write"
+        media = (Attachment(kind="file", url="data:text/plain,hi", name="a.txt"),)
+        with pytest.raises(PermissionMissing, match="files:write"):
+            await engine.channel.send(out(message, media=media))
+
+
+# What else people see
+
+
+async def test_what_was_noticed_is_shown_by_eyes_or_in_a_thread_by_a_status():
+    async with world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        await engine.channel.seen(message.target)
+        await engine.channel.seen(message.target)
+        assert simulator.webapi.reactions[asked] == ["eyes"]
+        await simulator.say("zhangsan", "more", thread=asked)
+        await engine.channel.seen((await engine.next()).target)
+        assert "thinking" in simulator.webapi.statuses["D0ZHANGSAN", asked]
+
+
+async def test_people_and_channels_can_be_written_to_first():
+    async with world() as (simulator, engine):
+        for to_whom, text in (("user:lisi", "one"), ("group:C0PROJECT", "two")):
+            await engine.channel.send(to(engine.channel.address(to_whom).target, text))
+        one, two = bot_entries(simulator)
+        assert (one.conversation, one.chat, two.conversation) == ("D0LISI", "private", "C0PROJECT")
+        assert engine.channel.address("user:lisi").user_id == "lisi"
+
+
+async def test_the_directory_knows_names_and_addresses():
+    async with world() as (_, engine):
+        found = await engine.channel.profile("alice")
+        assert found is not None
+        assert (found.name, found.email) == ("Alice Wang", "alice@example.com")
+        assert await engine.channel.profile("nobody") is None
+
+
+@pytest.mark.parametrize("mode", ["webhook", "stream"])
+async def test_the_live_check_says_who_the_bot_is_or_what_is_wrong(mode: str):
+    async with world(mode) as (simulator, engine):
+        assert "@AI助手" in await engine.channel.check()
+        simulator.faults.missing_scope = "im:history"
+        with pytest.raises(PermissionMissing, match="im:history"):
+            await engine.channel.check()
+        simulator.faults.change({"missing_scope": "", "token_revoked": True})
+        with pytest.raises(Unauthenticated, match="token_revoked"):
+            await engine.channel.check()
+
+
+async def test_names_that_cannot_be_asked_for_hold_up_no_message():
+    async with world() as (simulator, engine):
+        simulator.faults.missing_scope = "users:read"
+        for text in ("one", "two"):
+            await simulator.say("zhangsan", text)
+            message = await engine.next()
+            assert (message.text, message.sender.name) == (text, "")
+        assert len(simulator.wire.rows(path="users.info")) == 1
+
+
+async def test_two_hundred_messages_at_once_ask_once_who_the_bot_is():
+    async with world() as (simulator, engine):
+        simulator.faults.no_authorizations = True
+        async with asyncio.TaskGroup() as group:
+            for n in range(200):
+                group.create_task(
+                    simulator.say(f"u{n}", f"m{n}", chat="group", conversation=f"C{n % 20}")
+                )
+        texts = {(await engine.next()).text for _ in range(200)}
+        assert len(texts) == 200
+        assert len(simulator.wire.rows(path="/api/auth.test")) == 1
+
+
+async def test_no_secret_is_in_logs_or_errors(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("DEBUG", "ai_engine")
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        said: list[str] = []
+        for knob in ({"token_revoked": True}, {"drop_answer": 1}, {"missing_scope": "chat:write"}):
+            simulator.faults.clear()
+            simulator.faults.change(knob)
+            with pytest.raises(Exception) as caught:  # noqa: PT011 - of several kinds
+                await engine.channel.send(out(message, "hi"))
+            said.append(str(caught.value))
+        for secret in ("xoxb-t", "xapp-t", "s3cret"):
+            assert secret not in caplog.text + "".join(said) + engine.channel.status().detail
