@@ -309,7 +309,7 @@ async def test_bolt_takes_events_buttons_and_commands():
 
 
 async def test_bolt_refuses_what_is_signed_wrongly_or_too_late_and_slack_tries_again():
-    async with bolt() as (simulator, app):
+    async with bolt() as (simulator, _):
         for knob in ({"wrong_secret": True}, {"clock_skew_seconds": -400}):
             simulator.faults.change(knob)
             simulator.wire.clear()

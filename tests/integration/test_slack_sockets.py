@@ -8,7 +8,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ai_engine.channels.link import LinkTimes
+from ai_engine.channels.slack.channel import SlackChannel
 from ai_engine.channels.slack.link import SlackLink, check_address
+from ai_engine.config.schema import Auth
 from ai_engine.domain.errors import SendRefused
 from ai_engine.domain.message import MessageKind
 from ai_engine.domain.reply import Button, Card
@@ -77,13 +79,21 @@ async def test_connections_are_replaced_before_the_old_one_goes_and_no_message_i
 
 
 async def test_a_wrong_app_token_is_shown_as_what_it_is():
-    async with world(auth={"bot_token": "xoxb-t", "app_token": "wrong"}, mode="webhook") as (
-        simulator,
-        engine,
-    ):
-        assert engine.channel.problems  # no signing secret
-        assert "signing_secret" in engine.channel.status().detail
-        assert simulator.sockets.open == []
+    async with world() as (_, engine):
+        auth = {"bot_token": "xoxb-t", "app_token": "xapp-wrong"}
+        config = engine.channel.config.model_copy(
+            update={"mode": "stream", "auth": Auth.model_validate(auth)}
+        )
+        channel = SlackChannel("slack", config, engine.channel.host)
+        assert channel.status().state == "connecting"
+        running = asyncio.create_task(channel.run(engine.accept))
+        async with asyncio.timeout(5):
+            while channel.status().state != "failing":
+                await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+        assert "invalid_auth" in channel.status().detail
+        assert "xapp-wrong" not in channel.status().detail
 
 
 class Deaf:

@@ -59,10 +59,10 @@ def text_blocks(text: str) -> list[Json]:
 
 def plain_blocks(words: str) -> list[Json]:
     """Words in which no sign means anything."""
-    if not words.strip():
-        return []
-    text = {"type": "plain_text", "text": words[:_SECTION_MAX], "emoji": False}
-    return [{"type": "section", "text": text}]
+    return [
+        {"type": "section", "text": {"type": "plain_text", "text": part, "emoji": False}}
+        for part in split(words, _SECTION_MAX)[:BLOCKS_MAX]
+    ]
 
 
 def card_blocks(card: Card | None, values: Sequence[str]) -> list[Json]:

@@ -30,6 +30,10 @@ _RETRY_SECONDS: Final = 1.0
 """Slack's limits are per second or per minute; what is waited when it does not say how long."""
 _SCOPE_OF: Final = {
     "chat.postMessage": "chat:write",
+    "chat.startStream": "chat:write",
+    "chat.stopStream": "chat:write",
+    "chat.update": "chat:write",
+    "files.info": "files:read",
     "users.info": "users:read",
     "reactions.add": "reactions:write",
     "assistant.threads.setStatus": "assistant:write",
@@ -172,6 +176,10 @@ class SlackClient:
     def lacking(self, missing: PermissionMissing) -> PermissionMissing:
         """Note a scope that Slack did not name itself; to be raised by the caller."""
         return self._lacks(missing)
+
+    def granted(self, scope: str) -> None:
+        """A request outside of the Web API, which needs this scope, has worked."""
+        self._granted(scope)
 
     async def identity(self, *, fresh: bool = False) -> Identity:
         """`auth.test`, asked once however many wait. Raises SendRetryable, SlackRefused."""

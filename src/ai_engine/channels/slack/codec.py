@@ -138,7 +138,6 @@ def _post(envelope: Json, event: Json, context: Context, *, private: bool) -> In
         context,
         private=private,
         kind=kind,
-        message_id=message_key(envelope),
         text=text,
         quote=_quote(event),
         files=files,
@@ -159,7 +158,6 @@ def _message(
     *,
     private: bool,
     kind: MessageKind,
-    message_id: str,
     text: str = "",
     quote: str = "",
     files: tuple[Attachment, ...] = (),
@@ -173,7 +171,7 @@ def _message(
         thread = thread or ts
     return InboundMessage(
         channel=context.channel,
-        message_id=message_id,
+        message_id=message_key(envelope),
         sender=sender(user, tenant_of(envelope), context),
         chat=Chat(kind=ChatKind.PRIVATE if private else ChatKind.GROUP, id=channel, thread=thread),
         kind=kind,
@@ -225,7 +223,6 @@ def _changed(envelope: Json, event: Json, context: Context) -> InboundMessage | 
         context,
         private=private,
         kind=MessageKind.EDIT,
-        message_id=message_key(envelope),
         text=as_text(words, context.bots, context.name_of),
         payload={"of": of},
     )
@@ -246,7 +243,6 @@ def _deleted(envelope: Json, event: Json, context: Context) -> InboundMessage | 
         context,
         private=private,
         kind=MessageKind.RECALL,
-        message_id=message_key(envelope),
         payload={"of": of},
     )
 
@@ -261,7 +257,6 @@ def _welcome(envelope: Json, event: Json, context: Context) -> InboundMessage | 
         context,
         private=True,
         kind=MessageKind.WELCOME,
-        message_id=message_key(envelope),
     )
 
 

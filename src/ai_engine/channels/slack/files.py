@@ -50,6 +50,7 @@ class Files:
         if login:
             raise client.lacking(missing_scope(READ_SCOPE, "the download"))
         client.api.refuse_failure(answer, "the download")
+        client.granted(READ_SCOPE)
         return Media(
             kind=attachment.kind,
             content=answer.body,

@@ -18,7 +18,7 @@ from ai_engine.domain.message import InboundMessage, Json, MessageKind
 
 log = logging.getLogger(__name__)
 
-IDENTITY_SECONDS_MAX: Final = 1.5
+LOOK_UP_SECONDS_MAX: Final = 1.5
 """Slack wants an answer within 3 s."""
 _WELCOMED_MAX: Final = 10_000
 
@@ -80,7 +80,7 @@ class Inbox:
         if told:
             return told
         try:
-            async with asyncio.timeout(IDENTITY_SECONDS_MAX):
+            async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
                 found = await self._client.identity()
         except (SendFailed, TimeoutError) as error:
             why = str(error) or type(error).__name__
@@ -91,6 +91,7 @@ class Inbox:
     async def _event(self, envelope: Json) -> InboundMessage | None:
         if envelope.get("type") != "event_callback":
             return None
+        codec.part(envelope, "event")
         bots = await self._own_ids(envelope)
         await self._people.learn(one for one in codec.people_in(envelope) if one not in bots)
         message = codec.decode(envelope, self._context(bots))
@@ -104,11 +105,13 @@ class Inbox:
         if chat in self._known:
             return False
         try:
-            found = await self._client.call(
-                "conversations.history", form={"channel": chat, "limit": "1"}
-            )
-        except SendFailed as error:
-            log.info("channel %s: nobody is greeted: %s", self._name, error)
+            async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
+                found = await self._client.call(
+                    "conversations.history", form={"channel": chat, "limit": "1"}
+                )
+        except (SendFailed, TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            log.info("channel %s: nobody is greeted: %s", self._name, why)
             return False
         self._known[chat] = None
         while len(self._known) > _WELCOMED_MAX:

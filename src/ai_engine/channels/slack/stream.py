@@ -94,7 +94,7 @@ class Streams:
         return {"channel": channel, "ts": str(found.get("ts", "")), "native": True}
 
     async def _edited(self, target: Json, channel: str) -> Json:
-        body: Json = {"channel": channel, "text": PLACEHOLDER}
+        body: Json = {"channel": channel, "text": PLACEHOLDER, "unfurl_links": False}
         if target.get("thread_ts"):
             body["thread_ts"] = target["thread_ts"]
         found = await self._client.call("chat.postMessage", body)
@@ -102,7 +102,7 @@ class Streams:
 
     async def update(self, handle: Json, text: str) -> None:
         """Show the text so far; of one that grew, send what is new. Raises SendFailed."""
-        shown = self._shown.get(_id(handle))
+        shown = self._shown.get(_id(handle)) or (None if handle["native"] else _Shown())
         now = self._clock.monotonic()
         text = self._showable(text)
         if shown is None or now < shown.next_at or text == shown.text:
@@ -110,7 +110,7 @@ class Streams:
         if handle["native"] and not text.startswith(shown.text):
             return  # rewritten: put in place at the end
         # From here to the answer nobody knows what is shown; the end then sends the whole text.
-        del self._shown[_id(handle)]
+        self._shown.pop(_id(handle), None)
         try:
             alive = await (self._append if handle["native"] else self._replace)(
                 handle, shown.text, text
