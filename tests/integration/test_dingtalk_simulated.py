@@ -1,109 +1,15 @@
 """The DingTalk channel against the simulated DingTalk, which the vendor's own SDKs have proved."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
-from ai_engine.channels.base import Accepted, Outgoing, WebhookRequest
-from ai_engine.channels.dingtalk.channel import DingTalkChannel
-from ai_engine.config.schema import ChannelConfig
-from ai_engine.domain.clock import SystemClock
-from ai_engine.domain.errors import Refused, SendRefused, SendRetryable
-from ai_engine.domain.message import InboundMessage, MessageKind
-from ai_engine.domain.reply import Reply
-from ai_engine.security.egress import Egress
-from ai_engine.simulators.dingtalk import DingTalkSimulator
-from ai_engine.simulators.dingtalk.connection import StreamTimes
+from ai_engine.domain.errors import SendRefused, SendRetryable
+from ai_engine.domain.message import MessageKind
 from ai_engine.simulators.files import SharedFile
 
-from support.hosts import make_host
-
-
-class Engine:
-    """As little of an engine as the channel needs."""
-
-    def __init__(self) -> None:
-        self.inbox: asyncio.Queue[InboundMessage] = asyncio.Queue()
-        self.statuses: list[int] = []
-        self.channel: DingTalkChannel
-
-    async def accept(self, message: InboundMessage) -> Accepted:
-        self.inbox.put_nowait(message)
-        return Accepted(id="in_1", duplicate=False)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        body = await request.read()
-        try:
-            answer = await self.channel.webhook(
-                WebhookRequest(method="POST", path="", headers=headers, query={}, body=body),
-                self.accept,
-            )
-        except Refused as refused:
-            self.statuses.append(refused.status)
-            return web.Response(status=refused.status)
-        self.statuses.append(answer.status)
-        return web.Response(status=answer.status, body=answer.body)
-
-    async def next(self) -> InboundMessage:
-        async with asyncio.timeout(5):
-            return await self.inbox.get()
-
-    async def answer(self, message: InboundMessage, text: str) -> None:
-        await self.channel.send(
-            Outgoing(
-                reply=Reply(id="r1", text=text),
-                target=message.target,
-                in_reply_to=message.message_id,
-                inbound_id="in_1",
-                session_key="k",
-                user_id=message.sender.user_id,
-            )
-        )
-
-
-@asynccontextmanager
-async def world(
-    mode: str = "webhook", **config: Any
-) -> AsyncIterator[tuple[DingTalkSimulator, Engine]]:
-    engine, egress = Engine(), Egress()
-    app = web.Application()
-    app.router.add_post("/api/message/dingtalk", engine.handle)
-    server = TestServer(app)
-    await server.start_server()
-    await egress.start()
-    simulator = DingTalkSimulator(
-        app_id="dingapp",
-        app_secret="s3cret",
-        engine=str(server.make_url("")) if mode == "webhook" else "",
-        times=StreamTimes(ping=0.05, disconnect_grace=0.3),
-    )
-    async with simulator:
-        settings = ChannelConfig.model_validate(
-            {
-                "mode": mode,
-                "auth": {"app_id": "dingapp", "app_secret": "s3cret"},
-                "endpoints": {"api": simulator.url, "oapi": simulator.url},
-                **config,
-            }
-        )
-        engine.channel = DingTalkChannel("dingtalk", settings, make_host(egress, SystemClock()))
-        running = asyncio.create_task(engine.channel.run(engine.accept))
-        try:
-            if mode == "stream":
-                await simulator.stream.wait_connections(1)
-            yield simulator, engine
-        finally:
-            running.cancel()
-            await asyncio.wait([running])
-            await engine.channel.close()
-            await egress.close()
-            await server.close()
+from support.dingtalk_world import world
 
 
 @pytest.mark.parametrize("mode", ["webhook", "stream"])
