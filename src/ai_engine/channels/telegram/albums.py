@@ -26,6 +26,11 @@ class Albums:
         self._clock = clock
         self._open: dict[str, tuple[list[InboundMessage], asyncio.Task[Accepted | None]]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Parts that wait for others."""
+        return sum(len(parts) for parts, _ in self._open.values())
+
     async def take(self, message: InboundMessage, accept: Accept) -> None:
         """Returns when the album that this is a part of is durable, or was not for the bot.
 

@@ -186,13 +186,15 @@ _TOKEN_HINT: Final = "compare auth.token with the one that @BotFather shows"  # 
 
 def _form(params: Json, file: tuple[str, str, str, bytes]) -> aiohttp.FormData:
     """Multipart: other values than texts are JSON (Bot API, "Sending files")."""
-    form = aiohttp.FormData()
+    form = aiohttp.FormData(quote_fields=False)
     for name, value in params.items():
         form.add_field(
             name, value if isinstance(value, str) else msgspec.json.encode(value).decode()
         )
     field, name, mime, content = file
-    form.add_field(field, content, filename=name, content_type=mime)
+    # Telegram shows the name as it is: not percent-encoded, and no character may end the header.
+    shown = "".join(char for char in name if char.isprintable())
+    form.add_field(field, content, filename=shown or "file", content_type=mime)
     return form
 
 

@@ -1,7 +1,8 @@
 """The simulated Telegram: one bot, its people and groups, the Bot API on one address."""
 
+import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ai_engine.domain.clock import Clock
@@ -98,7 +99,9 @@ class TelegramSimulator(Simulator):
         return [(method, path, self.logged(handler)) for method, path, handler in self.api.routes()]
 
     async def stopping(self) -> None:
-        """Nothing is held but getUpdates, which ends with its request."""
+        """A getUpdates that waits is answered."""
+        self.updates.close()
+        await asyncio.sleep(0)
 
     def state(self) -> Json:
         hooked = self.updates.hook is not None
@@ -220,6 +223,24 @@ class TelegramSimulator(Simulator):
                 "message", body, conversation=where.id, entry=entry.id, album=album
             )
         return entry.id
+
+    async def say_album(
+        self, user: str, files: Sequence[SharedFile], text: str = "", *, chat: str = "private"
+    ) -> list[str]:
+        """Several files at once; each is a message, the first one has the words."""
+        album = next_callback()
+        with self.updates.together():
+            return [
+                await self.say(
+                    user,
+                    "" if n else text,
+                    chat=chat,
+                    at=None if n == 0 else False,
+                    file=file,
+                    album=album,
+                )
+                for n, file in enumerate(files)
+            ]
 
     def _begun(self, where: Conversation, user: str) -> Json:
         chat = self.chat_of(where)

@@ -5,6 +5,8 @@ An update stays until it is confirmed: by a 2xx answer, or by a getUpdates with 
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +90,8 @@ class Updates:
         """Set when the call that waits for updates is to end, since another one came."""
         self._last = 0
         self._answers = 0
+        self._held: set[str] | None = None
+        """Conversations that are served when `together` ends."""
 
     @property
     def waiting(self) -> int:
@@ -158,8 +162,27 @@ class Updates:
         """drop_pending_updates."""
         self._pending.clear()
 
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """What is put inside leaves at once at the end, as the parts of an album do."""
+        self._held = set()
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for conversation in held:
+                self._serve(conversation)
+
+    def close(self) -> None:
+        """End the call that waits for updates."""
+        if self._poll is not None:
+            self._poll.set()
+            self._sim.own(self._wake())
+
     def _serve(self, conversation: str) -> None:
-        if conversation not in self._serving:
+        if self._held is not None:
+            self._held.add(conversation)
+        elif conversation not in self._serving:
             self._serving.add(conversation)
             self._sim.own(self._serve_all(conversation))
 
