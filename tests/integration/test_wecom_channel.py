@@ -12,7 +12,7 @@ from ai_engine.simulators.files import SharedFile
 
 from support.wecom import AUTH, shown, to, until, world
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 3
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 200_000
 
 
 # In

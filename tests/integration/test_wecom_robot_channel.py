@@ -29,7 +29,7 @@ from support.watched_clock import WatchedClock
 from support.wecom import AUTH, shown
 
 KEY = "simulated-robot-key"
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 3
+PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 200_000
 
 
 class World:

@@ -5,6 +5,7 @@ becomes one of the engine's own. The access token and the secret are query param
 in any message or log.
 """
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, cast
@@ -117,7 +118,10 @@ class WeComClient:
         def form() -> aiohttp.FormData:
             data = aiohttp.FormData(quote_fields=False)
             data.add_field(
-                "media", media.content, filename=media.name, content_type=media.mime or None
+                "media",
+                io.BytesIO(media.content),
+                filename=media.name,
+                content_type=media.mime or None,
             )
             return data
 
