@@ -12,6 +12,11 @@ ABOUT: Final = About(
     en="Microsoft Teams",
     modes=("webhook",),
     needs={"*": ("app_id", "app_secret")},
+    hints={
+        "app_id": "Copy the Microsoft App ID from portal.azure.com, the Azure Bot, Configuration.",
+        "app_secret": "Create a client secret in portal.azure.com, App registrations, the bot's, "
+        "Certificates & secrets; best given as ${ENV_NAME} or ${file:PATH}.",
+    },
     permissions=(
         Permission(
             name="bots.scopes: personal",

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LOGIN: Final = "https://login.microsoftonline.com"
 SCOPE: Final = "https://api.botframework.com/.default"
-_RETRYABLE: Final = frozenset({408, 412, 429})
+_RETRYABLE: Final = frozenset({408, 412})
 _ABSENT: Final = frozenset(
     {"BotNotInConversationRoster", "BotDisabledByAdmin", "ForbiddenOperationException"}
 )
