@@ -158,7 +158,7 @@ async def subscribed(
         return socket
     await socket.close()
     if code == -1 or throttle_seconds(answer) is not None:
-        raise SendRetryable(f"WeCom refused the connection for now (errcode {code})")
+        raise SendRetryable(f"WeCom does not take the connection yet (errcode {code})")
     raise Unauthenticated(
         f"WeCom does not accept the robot's id and secret (errcode {code})",
         hint="compare auth.bot_id and auth.secret with the robot's API settings",
