@@ -1,55 +1,14 @@
 """The stream gateway, driven by the vendor's own SDK in a child process."""
 
-import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 from ai_engine.simulators.dingtalk import DingTalkSimulator
 from ai_engine.simulators.dingtalk.connection import StreamTimes
 
-import support
+from support.dingtalk_bot import sdk_bot
 
-BOT = Path(support.__file__).parent / "dingtalk_stream_bot.py"
 TIMES = StreamTimes(event_retry=0.05, disconnect_grace=0.2)
-
-
-class Bot:
-    """The child process: what it said so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def next(self, what: str) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        async with asyncio.timeout(20):
-            while True:
-                line = await self._process.stdout.readline()
-                assert line, "the bot ended"
-                if line.startswith(b'{"what"') and (said := json.loads(line))["what"] == what:
-                    return said
-
-
-@asynccontextmanager
-async def sdk_bot(sim: DingTalkSimulator, secret: str = "s3cret") -> AsyncGenerator[Bot]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(BOT),
-        sim.app_id,
-        secret,
-        env={**os.environ, "DINGTALK_OPENAPI_ENDPOINT": sim.url, "PYTHONWARNINGS": "ignore"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield Bot(process)
-    finally:
-        process.kill()
-        await process.communicate()
 
 
 @asynccontextmanager

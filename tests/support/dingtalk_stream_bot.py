@@ -31,12 +31,43 @@ class Bot(dingtalk_stream.ChatbotHandler):
         )
         if text == "refuse":
             return AckMessage.STATUS_SYSTEM_EXCEPTION, "refused"
+        if text.startswith("ai "):
+            tell("replied", card=await asyncio.to_thread(self.ai_card, text, message))
+            return AckMessage.STATUS_OK, "OK"
         if text.startswith("md "):
             answer = self.reply_markdown("answer", f"**{text[3:]}**", message)
         else:
             answer = self.reply_text(f"echo: {text}", message)
         tell("replied", answer=answer)
         return AckMessage.STATUS_OK, "OK"
+
+    def ai_card(self, text, message):
+        """The vendor's AI card from start to end; `ai fail` ends it as failed."""
+        card = dingtalk_stream.AIMarkdownCardInstance(self.dingtalk_client, message)
+        card.set_title_and_logo("Title", "")
+        card.ai_start()
+        card.ai_streaming("par")
+        card.ai_streaming("tial", append=True)
+        if text == "ai fail":
+            card.ai_fail()
+        else:
+            buttons = [{"text": "OK", "color": "blue", "id": "ok", "request": True}]
+            card.ai_finish(markdown="the whole", button_list=buttons)
+        return card.card_instance_id
+
+
+class Cards(dingtalk_stream.CallbackHandler):
+    async def process(self, callback):
+        press = dingtalk_stream.CardCallbackMessage.from_dict(callback.data)
+        tell(
+            "press",
+            card=press.card_instance_id,
+            user=press.user_id,
+            content=press.content,
+            id=callback.headers.message_id,
+        )
+        title = {"cardParamMap": {"msgTitle": f"pressed by {press.user_id}"}}
+        return AckMessage.STATUS_OK, {"cardData": title}
 
 
 class Events(dingtalk_stream.EventHandler):
@@ -60,6 +91,7 @@ class Client(dingtalk_stream.DingTalkStreamClient):
 def main() -> None:
     client = Client(dingtalk_stream.Credential(sys.argv[1], sys.argv[2]))
     client.register_callback_handler(ChatbotMessage.TOPIC, Bot())
+    client.register_callback_handler(dingtalk_stream.Card_Callback_Router_Topic, Cards())
     client.register_all_event_handler(Events())
     tell("token", ok=client.get_access_token() is not None)
     asyncio.run(client.start())
