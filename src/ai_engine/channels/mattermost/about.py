@@ -14,6 +14,12 @@ ABOUT: Final = About(
     modes=("stream", "webhook"),
     needs={"stream": ("token",), "webhook": ("webhook_token",)},
     aliases={"token": "app_secret"},
+    hints={
+        "token": "In Mattermost: Integrations > Bot Accounts > your bot > Create New Token; "
+        "best as ${ENV_NAME} (auth.app_secret is taken for it, too).",
+        "webhook_token": "In Mattermost: Integrations > Outgoing Webhooks or Slash Commands show "
+        "the token of each; several are separated by commas.",
+    },
     permissions=(
         Permission(
             name="create_post",

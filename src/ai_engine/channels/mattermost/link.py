@@ -171,7 +171,7 @@ class Link(SocketLink):
 
 
 async def handshake(link: Link, token: str, seconds_max: float) -> str:
-    """`Link.opened`, bounded; a connection that fails is closed.
+    """`Link.opened`, bounded.
 
     Raises:
         SendRetryable: it failed, or took more than `seconds_max`.
@@ -180,8 +180,4 @@ async def handshake(link: Link, token: str, seconds_max: float) -> str:
         async with asyncio.timeout(seconds_max):
             return await link.opened(token)
     except (TimeoutError, Malformed) as error:
-        await link.close()
         raise SendRetryable("Mattermost's WebSocket did not become ready") from error
-    except SendRetryable:
-        await link.close()
-        raise

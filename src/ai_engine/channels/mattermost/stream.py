@@ -79,6 +79,17 @@ class Stream:
         await self._client.me()
         position = self._position
         link = Link(self._name, await self._socket(position), self._host.clock, position, self)
+        ready = False
+        try:
+            await self._opened_link(link)
+            ready = True
+        finally:
+            if not ready:
+                await link.close()
+        return link
+
+    async def _opened_link(self, link: Link) -> None:
+        position = self._position
         try:
             hello = await handshake(link, self._token, HANDSHAKE_SECONDS)
         except SendRetryable:
@@ -88,7 +99,6 @@ class Stream:
             await self._begin(link, hello)
         else:
             position.resumed()
-        return link
 
     async def _begin(self, link: Link, connection_id: str) -> None:
         """A connection that knows nothing of the one before."""
@@ -98,9 +108,11 @@ class Stream:
             before = int((self._host.clock.time() - START_WINDOW_SECONDS) * 1000)
         try:
             await self._catch_up(before - MARGIN_MS)
-        except (SendRetryable, SendRefused, Overloaded) as error:
-            await link.close()
-            raise _as_retryable(error) from error
+        except Overloaded as error:
+            raise SendRetryable(
+                "the engine is too full to catch up",
+                retry_after_seconds=error.retry_after_seconds,
+            ) from error
         fresh.synced(link.server_ms)
         link.position = self._position = fresh
 
@@ -276,11 +288,3 @@ class Stream:
             return None
         where = self._client.learn(codec.Where(id=channel_id, type="D"))
         return codec.decode_opened(self._name, user, where, self._host.clock.time())
-
-
-def _as_retryable(error: SendRetryable | SendRefused | Overloaded) -> SendRetryable | SendRefused:
-    if isinstance(error, Overloaded):
-        return SendRetryable(
-            "the engine is too full to catch up", retry_after_seconds=error.retry_after_seconds
-        )
-    return error

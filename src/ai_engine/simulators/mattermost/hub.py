@@ -48,6 +48,8 @@ class Hub:
         self._sim = simulator
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._changed = asyncio.Event()
+        self.deaf = False
+        """Connections stay open, but nothing that clients say is answered."""
 
     @property
     def connections(self) -> list[Session]:
@@ -132,7 +134,7 @@ class Hub:
 
     async def _read(self, session: Session, socket: web.WebSocketResponse) -> None:
         async for message in socket:
-            if message.type is not WSMsgType.TEXT:
+            if message.type is not WSMsgType.TEXT or self.deaf:
                 continue
             frame = _object(message.data)
             self._log("frame-in", frame)

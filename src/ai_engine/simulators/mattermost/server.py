@@ -20,6 +20,7 @@ from ai_engine.simulators.mattermost.integrations import COMMAND, Integrations
 from ai_engine.simulators.mattermost.outbound import Outbound, Outcome
 from ai_engine.simulators.mattermost.rest import Rest
 from ai_engine.simulators.mattermost.store import Store, new_wire_id
+from ai_engine.simulators.people import Conversation
 from ai_engine.simulators.transcript import BOT, Entry
 
 PRODUCED_BY_HEADER = "X-AI-Engine-Produced-By"
@@ -148,21 +149,11 @@ class MattermostSimulator(Simulator):
         seen = not group or f"@{self.username}" in words
         by_hook = bool(self.engine) and not self.hub.connections
         infos = [self.store.add_file(file, channel["id"], self.user_id(user))] if file else []
-        if by_hook and not group:
-            if file:
-                raise Malformed("a slash command carries no file")
-            post: Json = {"id": new_wire_id()}
-        else:
-            post = self.store.add_post(
-                channel_id=channel["id"],
-                user_id=self.user_id(user),
-                root_id=root,
-                message=words,
-                file_ids=[info["id"] for info in infos],
-            )
-            self._spoil(post)
-            if quote and (quoted := self.store.posts.get(quote)):
-                post["metadata"] = {**post["metadata"], "embeds": [events.permalink(quoted)]}
+        if by_hook and not group and file:
+            raise Malformed("a slash command carries no file")
+        post: Json = {"id": new_wire_id()}  # a slash command is no post
+        if group or not by_hook:
+            post = self._posted(user, channel, words, infos, root=root, quote=quote)
         code = self.store.file_code(infos[0]["id"]) if infos else ""
         self.transcript.add(
             id=post["id"],
@@ -177,16 +168,56 @@ class MattermostSimulator(Simulator):
             detail="" if seen else f"the bot only heeds what @{self.username} is in",
             url=f"/files/{code}" if code else "",
         )
-        if not by_hook:
-            self.outbound.put(where.id, post["id"], lambda: self._tell(post, seen=seen))
-        elif group and seen:
-            self.outbound.put(where.id, post["id"], lambda: self.integrations.hook(post))
-        elif not group:
-            entry_id = post["id"]
-            self.outbound.put(
-                where.id, entry_id, lambda: self.integrations.command(entry_id, user, where, words)
-            )
+        self._send(post, where, user, words, seen=seen, by_hook=by_hook)
         return post["id"]
+
+    def _posted(
+        self,
+        user: str,
+        channel: Json,
+        words: str,
+        infos: list[Json],
+        *,
+        root: str,
+        quote: str,
+    ) -> Json:
+        """A person's post, as the fault knobs want it."""
+        post = self.store.add_post(
+            channel_id=channel["id"],
+            user_id=self.user_id(user),
+            root_id=root,
+            message=words,
+            file_ids=[info["id"] for info in infos],
+        )
+        if quote and (quoted := self.store.posts.get(quote)):
+            post["metadata"] = {**post["metadata"], "embeds": [events.permalink(quoted)]}
+        if self.faults.unknown_msgtype:
+            mention = f"@{self.username}"
+            post |= {"type": "custom_poll", "message": mention if mention in words else ""}
+        if self.faults.oversized_bytes:
+            post["message"] += "x" * self.faults.oversized_bytes
+        return post
+
+    def _send(
+        self,
+        post: Json,
+        where: Conversation,
+        user: str,
+        words: str,
+        *,
+        seen: bool,
+        by_hook: bool,
+    ) -> None:
+        """On its way, by the road that is open: event, outgoing webhook, or slash command."""
+        hooks, entry_id = self.integrations, post["id"]
+        if not by_hook:
+            self.outbound.put(where.id, entry_id, lambda: self._tell(post, seen=seen))
+        elif where.kind == "private":
+            self.outbound.put(
+                where.id, entry_id, lambda: hooks.command(entry_id, user, where, words)
+            )
+        elif seen:
+            self.outbound.put(where.id, entry_id, lambda: hooks.hook(post))
 
     def _addressed(self, text: str, group: bool, at: bool | None) -> str:
         mention = f"@{self.username}"
@@ -194,14 +225,6 @@ class MattermostSimulator(Simulator):
         if group and at is not False and mention not in words:
             words = f"{mention} {words}"
         return words
-
-    def _spoil(self, post: Json) -> None:
-        """The post as the fault knobs want it."""
-        if self.faults.unknown_msgtype:
-            post |= {"type": "custom_poll", "message": "" if post["root_id"] else post["message"]}
-            post["message"] = f"@{self.username}" if "@" in post["message"] else ""
-        if self.faults.oversized_bytes:
-            post["message"] += "x" * self.faults.oversized_bytes
 
     async def _tell(self, post: Json, *, seen: bool) -> Outcome:
         """The `posted` event."""
