@@ -143,6 +143,8 @@ async def test_an_overloaded_engine_is_told_to_teams():
         ({"service_url": "https://smba.trafficmanager.net/amer/"}, 202),
         ({"service_url": "https://api.botframework.com/"}, 202),
         ({"tenant": "another-tenant"}, 403),
+        ({"channel_id": "webchat"}, 403),
+        ({"channel_id": "directline"}, 401),
         ({"malformed_json": True}, 422),
         ({"keys_down": True}, 503),
     ],

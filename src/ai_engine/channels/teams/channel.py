@@ -43,6 +43,7 @@ from ai_engine.domain.reply import Reply
 
 log = logging.getLogger(__name__)
 
+CHANNEL_ID: Final = "msteams"
 STREAM_INTERVAL_MS: Final = 1500
 """Microsoft advises to gather words for 1.5 to 2 s between two updates."""
 SENDS_PER_SECOND: Final = 2.0
@@ -131,7 +132,17 @@ class TeamsChannel(Connector):
         return WebhookResponse(status=202, body=b"{}")
 
     def _allowed(self, activity: Json) -> str:
-        """The service URL, when it and the tenant are allowed. Raises Forbidden."""
+        """The service URL, when it, the tenant and the Bot Framework channel are allowed. In other
+        channels of the same bot, such as Direct Line, whoever holds a page's key says who they are.
+
+        Raises:
+            Forbidden.
+        """
+        if activity.get("channelId") != CHANNEL_ID:
+            raise Forbidden(
+                "the activity is of another Bot Framework channel than Microsoft Teams",
+                hint="remove the other channels from the Azure Bot",
+            )
         tenant = codec.tenant_of(activity)
         if self._tenants and tenant not in self._tenants:
             raise Forbidden(

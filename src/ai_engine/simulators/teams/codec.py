@@ -3,7 +3,7 @@
 import base64
 import binascii
 import html
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import msgspec
@@ -70,7 +70,7 @@ class Envelope:
     service_url: str
     tenant: str
     timestamp: str
-    extra: Json = field(default_factory=dict[str, Any])
+    channel_id: str = CHANNEL
 
     def activity(self, type_: str, id_: str, **more: Any) -> Json:
         kind = kind_of(self.conversation)
@@ -78,7 +78,7 @@ class Envelope:
             "type": type_,
             "id": id_,
             "timestamp": self.timestamp,
-            "channelId": CHANNEL,
+            "channelId": self.channel_id,
             "serviceUrl": self.service_url,
             "from": account(self.person),
             "conversation": {
@@ -88,7 +88,7 @@ class Envelope:
                 "tenantId": self.tenant,
             },
             "recipient": self.bot.account,
-            "channelData": {"tenant": {"id": self.tenant}, **self.extra},
+            "channelData": {"tenant": {"id": self.tenant}},
             **more,
         }
 

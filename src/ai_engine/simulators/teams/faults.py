@@ -31,6 +31,8 @@ class TeamsFaults(Faults):
     """The OpenID metadata is answered 503."""
     service_url: Annotated[str, msgspec.Meta(max_length=2048)] = ""
     """Claimed, in token and activity, in place of the real service URL."""
+    channel_id: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    """Activities come from this channel of Bot Framework, such as `webchat`."""
     tenant: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """Activities come from this tenant."""
     token_seconds: float = 3599.0

@@ -131,6 +131,7 @@ class TeamsSimulator(Simulator):
             conversation=where,
             service_url=self.faults.service_url or f"{self.url}/",
             tenant=self.faults.tenant or self.tenant,
+            channel_id=self.faults.channel_id or codec.CHANNEL,
             timestamp=now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         )
 
