@@ -3,6 +3,7 @@
 feishu_bot.py BASE_URL APP_ID APP_SECRET stream|send|frames|events
 """
 
+import io
 import json
 import sys
 import threading
@@ -126,7 +127,8 @@ class Bot:
         body = CreateMessageReactionRequestBody.builder().reaction_type(emoji).build()
         request = CreateMessageReactionRequest.builder().message_id(message_id).request_body(body)
         tell("reacted", code=self.client.im.v1.message_reaction.create(request.build()).code)
-        body = CreateImageRequestBody.builder().image_type("message").image(open(__file__, "rb"))
+        picture = io.BytesIO(b"a picture")
+        body = CreateImageRequestBody.builder().image_type("message").image(picture)
         answer = self.client.im.v1.image.create(
             CreateImageRequest.builder().request_body(body.build()).build()
         )
