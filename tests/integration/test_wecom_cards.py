@@ -130,3 +130,11 @@ async def test_without_feedback_nobody_is_asked_for_a_rating():
     async with world() as (simulator, engine):
         await engine.answer(to(), "42", feedback="t1")
         assert len(shown(simulator)) == 1
+
+
+async def test_a_question_for_a_rating_never_takes_an_answer_s_place():
+    async with world(feedback=True) as (simulator, engine):
+        for n in range(22):
+            await engine.answer(to(), f"answer {n}", reply_id=f"r{n}", feedback="t")
+        kinds = [entry.kind for entry in shown(simulator)]
+        assert (kinds.count("markdown"), kinds.count("template_card")) == (22, 8)

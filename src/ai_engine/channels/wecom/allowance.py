@@ -52,6 +52,11 @@ class Allowance:
             while len(table) > _KNOWN_MAX:
                 table.popitem(last=False)
 
+    def left(self, user: str) -> int:
+        """How many more messages the member may get in this minute."""
+        since = self._clock.monotonic() - 60.0
+        return PER_MINUTE - sum(at > since for at in self._minutes.get(user, ()))
+
     @staticmethod
     def _full(times: deque[float], count: int) -> bool:
         return len(times) + count > PER_MINUTE

@@ -50,6 +50,8 @@ MEDIA_BYTES_MAX: Final = 20 * 1024 * 1024
 _MEDIA_BYTES_MIN: Final = 6
 """WeCom takes no file of five bytes or fewer (path/90253)."""
 _UPDATES_MAX: Final = 64
+_SPARE: Final = 15
+"""Of a member's messages a minute, those that are kept for answers."""
 _EXPIRED: Final = "按钮已过期 / a button whose value is not kept any more"
 _DONE: Final = "✓ 已提交 Done"
 
@@ -178,6 +180,8 @@ class WeComChannel(Connector):
         reply, target = outgoing.reply, outgoing.target
         group = bool(target.get("group"))
         rating = bool(reply.feedback) and self.config.feedback
+        # A question for a rating must not take the place of the next answers.
+        rating = rating and self._allowance.left(str(target.get("user", ""))) > _SPARE
         found = await compose(reply, self._form, self.host.media, rating=rating, group=group)
         if not group:
             count = len(found.before) + len(reply.media) + len(found.after)
