@@ -305,3 +305,36 @@ async def test_after_a_crash_the_same_stream_is_used_again(tmp_path, clock):
         assert await b.answer_to(message) == "whole"
         assert after.opened == []
         assert after.finished[0][0] == {"card": f"{after.sent[0].inbound_id}/1"}
+
+
+async def test_no_stream_opens_above_an_earlier_answer_that_has_not_gone_out(clock):
+    channel = FakeChannel(streaming=True)
+    waiting = [True]
+    text = partial(channel, clock, blocked=lambda: waiting[0])
+    text.show("a")
+    await settle()
+    assert channel.opened == []
+    waiting[0] = False
+    text.show("ab")
+    await settle()
+    assert channel.updates == ["ab"]
+    await text.stop()
+
+
+async def test_the_road_holds_a_stream_back_while_an_answer_is_tried_again(journal, clock):
+    channel = FakeChannel(streaming=True)
+    channel.failures = [SendRetryable("throttled", retry_after_seconds=5)]
+    model = ScriptedModel("first", line("sec", "ond"))
+    async with bench(journal, clock, channel=channel, model=model) as b:
+        channel.can_stream = False
+        await b.say("one")
+        await b.until(lambda: not channel.failures)
+        channel.can_stream = True
+        await b.say("two")
+        await b.until(lambda: len(model.asked) == 2)
+        await b.settle()
+        opened = len(channel.opened)
+        await clock.advance(5)
+        await channel.until(lambda: len(channel.sent) == 2)
+        assert channel.texts == ["first", "second"]
+        assert opened == 1

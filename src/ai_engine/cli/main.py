@@ -24,6 +24,7 @@ _NOUNS: Final[dict[str, tuple[str, str, str]]] = {
     "skills": ("ai_engine.cli.skills", "app", "What the assistant can do."),
     "deadletters": ("ai_engine.cli.deadletters", "app", "What was given up, and replaying it."),
     "trace": ("ai_engine.cli.trace", "trace", "A message's whole story."),
+    "verify": ("ai_engine.cli.verify", "verify", "Try a channel from end to end."),
     "simulate": ("ai_engine.cli.simulate", "app", "A local server that speaks a platform's API."),
 }
 _EVERY: Final = "*"

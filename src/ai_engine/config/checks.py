@@ -170,8 +170,9 @@ def _urls(config: Config) -> Iterator[Fault]:
     for name, channel in config.channels.items():
         loc: Loc = ("channels", name)
         places.append(((*loc, "callback_url"), channel.callback_url))
-        for key, value in channel.endpoints:
-            places.append(((*loc, "endpoints", key), str(value)))
+        for key, value in channel.endpoints.named().items():
+            if not (key == "ws" and value.startswith(("ws://", "wss://"))):
+                places.append(((*loc, "endpoints", key), value))
     for loc, url in places:
         if url and not _is_http(url):
             what = "this is not an http or https URL."  # itself not shown: it may hold a token

@@ -199,6 +199,11 @@ class Journal(Protocol):
         """True while this process has the turns and deliveries; else it accepts and stands by."""
         ...
 
+    def undelivered(self, session_key: str) -> bool:
+        """Whether committed replies of this session are not with their platform yet, as far as this
+        owner knows: a stream that opened now would be shown before them."""
+        ...
+
     async def accept(
         self,
         message: InboundMessage,

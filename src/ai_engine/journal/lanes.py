@@ -50,6 +50,10 @@ class Lanes(Generic[T]):
         """Items in flight."""
         return self._busy
 
+    def has(self, key: str) -> bool:
+        """Whether this key has anything, waiting or in flight."""
+        return key in self._lanes
+
     def push(self, key: str, item: T) -> bool:
         """Give the item its place in its lane; True when it is the first and only one there."""
         lane = self._lanes.get(key)

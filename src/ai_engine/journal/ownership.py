@@ -124,6 +124,10 @@ class OwnedJournal(ABC, Generic[B]):
         """See `Journal.owner`."""
         return self._owner
 
+    def undelivered(self, session_key: str) -> bool:
+        """See `Journal.undelivered`."""
+        return self._queues.undelivered(session_key)
+
     def _want_ownership(self) -> None:
         if self._owning is None and not self._closing:
             self._owning = self._spawn(self._own())

@@ -198,6 +198,10 @@ class Queues:
 
     # Deliveries.
 
+    def undelivered(self, session_key: str) -> bool:
+        """Whether replies of this session wait or are under way."""
+        return self._outbox.has(session_key)
+
     def send(self, rows: Sequence[OutboxRow]) -> None:
         """Replies take their place in their session's outbox."""
         for row in rows:

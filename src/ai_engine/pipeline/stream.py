@@ -34,6 +34,8 @@ class PartialText:
         clock: Clock,
         remember: Callable[[Json], Awaitable[None]],
         handle: Json | None = None,
+        *,
+        blocked: Callable[[], bool] = lambda: False,
     ) -> None:
         usable = channel is not None and channel.capabilities.streaming
         self._channel = channel if usable else None
@@ -41,6 +43,7 @@ class PartialText:
         self._key = key
         self._clock = clock
         self._remember = remember
+        self._blocked = blocked
         self.handle = handle
         """Plain data; the turn's replies carry it, so that delivery can finish the stream."""
         self._text = ""
@@ -56,7 +59,8 @@ class PartialText:
             return
         self._text = text
         self._changed.set()
-        if self._task is None:
+        # A stream that opened before an earlier answer has gone out would stand above it.
+        if self._task is None and (self.handle is not None or not self._blocked()):
             self._task = asyncio.create_task(self._send_all(self._channel))
 
     async def _send_all(self, channel: Channel) -> None:

@@ -63,6 +63,7 @@ class Work:
             clock,
             self._remember_stream,
             handle=saved.get("stream"),
+            blocked=lambda: journal.undelivered(turn.session.key),
         )
         config = plan.config.channels.get(self.message.channel)
         self._template = config.message_format.text_template if config else "{message}"

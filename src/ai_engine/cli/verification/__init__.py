@@ -1,0 +1,1 @@
+"""Tries a channel from end to end against a simulated platform, and reports."""

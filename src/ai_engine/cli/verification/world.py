@@ -1,0 +1,173 @@
+"""A simulated platform and an engine of its own, connected by the channel that is tried."""
+
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ai_engine.channels.about import About, mode_of
+from ai_engine.channels.types import about as about_of
+from ai_engine.cli.server import Listener, serving
+from ai_engine.cli.settings import live_config
+from ai_engine.cli.verification import script
+from ai_engine.config.schema import ChannelConfig
+from ai_engine.config.write import write_private
+from ai_engine.domain.clock import Clock, SystemClock
+from ai_engine.domain.errors import EngineError, NotFound
+from ai_engine.domain.message import Json
+from ai_engine.engine import Engine, Options, Wrap
+from ai_engine.simulators.base import Simulator
+from ai_engine.simulators.transcript import BOT, Entry
+from ai_engine.simulators.types import SIMULATED, build, simulator_class
+
+REPLY_SECONDS_MAX: Final = 20.0
+CONNECT_SECONDS_MAX: Final = 20.0
+CHANNEL: Final = "verified"
+PERSON: Final = "zhangsan"
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """What a check acts on."""
+
+    about: About
+    mode: str
+    simulator: Simulator
+    engine: Engine
+    script: script.Script
+    faults: Any
+    """The simulator's knobs."""
+
+    @property
+    def capabilities(self) -> Any:
+        return self.engine.plan.channels[CHANNEL].capabilities
+
+    async def say(self, text: str, *, group: bool = False) -> str:
+        """A person writes; the platform's message id."""
+        if group:
+            return await self.simulator.say(PERSON, text, chat="group", at=True)
+        return await self.simulator.say(PERSON, text)
+
+    async def heard(self, words: str, after: int, seconds: float = REPLY_SECONDS_MAX) -> Entry:
+        """The bot's first finished message after entry `after` that has these words.
+
+        Raises:
+            TimeoutError: none came; it says what came instead.
+        """
+
+        def look() -> Entry | None:
+            for entry in self.said_after(after):
+                if words in f"{entry.text}\n{entry.card or ''}" and entry.state != "streaming":
+                    return entry
+            return None
+
+        try:
+            return await self.simulator.transcript.wait("", look, seconds)
+        except TimeoutError:
+            came = [entry.text[:80] for entry in self.said_after(after)]
+            raise TimeoutError(f"expected {words[:80]!r}, got {came[:5]}") from None
+
+    async def ask(self, text: str, words: str, *, group: bool = False) -> Entry:
+        """Say it, and wait for the answer with these words. Raises TimeoutError."""
+        after = self.last
+        await self.say(text, group=group)
+        return await self.heard(words, after)
+
+    @property
+    def last(self) -> int:
+        """Number of the newest entry."""
+        return self.simulator.transcript.last
+
+    def said_after(self, n: int) -> list[Entry]:
+        """What the bot has said since entry `n`."""
+        return [e for e in self.simulator.transcript.list(after=n) if e.sender == BOT]
+
+
+@asynccontextmanager
+async def world(
+    type_: str, settings: ChannelConfig, *, clock: Clock | None = None
+) -> AsyncGenerator[World]:
+    """A channel of this type with these settings; its platform is simulated, its data is temporary.
+
+    Raises:
+        NotFound: this type has no simulator.
+    """
+    if type_ not in SIMULATED:
+        raise NotFound(f"{type_} has no simulator", hint=f"simulated are {', '.join(SIMULATED)}")
+    about, used = about_of(type_), clock or SystemClock()
+    auth = {
+        name: _credential(settings, about, name) or simulated
+        for name, simulated in simulator_class(type_).auth_defaults.items()
+    }
+    with tempfile.TemporaryDirectory(prefix="ai-engine-verify-") as folder:
+        async with build(type_, auth, channel=CHANNEL) as simulator:
+            path = Path(folder) / "ai-engine.json"
+            write_private(path, _configuration(type_, settings, about, simulator, auth))
+            acting = script.Script(used)
+            wrap = Wrap(
+                assistant=lambda _: script.assistant(acting, used), tools=lambda _: script.tools()
+            )
+            options = Options(live=live_config(path), data=Path(folder) / "data", wrap=wrap)
+            async with serving(options, Listener(host="127.0.0.1", port=0)) as (engine, url):
+                simulator.engine = url
+                made = World(
+                    about=about,
+                    mode=mode_of(about, settings),
+                    simulator=simulator,
+                    engine=engine,
+                    script=acting,
+                    faults=simulator.shared_faults,
+                )
+                _fit(acting, made)
+                await _connected(made, used)
+                yield made
+
+
+def _fit(acting: script.Script, made: World) -> None:
+    """Pauses and lengths that this platform needs for streams and splits."""
+    capabilities = made.capabilities
+    if capabilities.streaming:
+        acting.pause = max(0.05, 1.2 * capabilities.stream_interval_ms / 1000)
+    acting.length = int(1.3 * capabilities.text_limit)
+
+
+def _credential(settings: ChannelConfig, about: About, name: str) -> str:
+    alias = about.aliases.get(name, "")
+    return settings.auth.plain(name) or (settings.auth.plain(alias) if alias else "")
+
+
+def _configuration(
+    type_: str, settings: ChannelConfig, about: About, simulator: Simulator, auth: Json
+) -> str:
+    """The channel as it is configured, on the simulator's address and with its credentials."""
+    info = simulator.info()
+    given: Json = info.get("endpoints", {})
+    auth = {**auth, **info.get("auth", {})}
+    channel = settings.model_dump(mode="json", exclude={"auth", "endpoints"}, exclude_unset=True)
+    channel |= {
+        "type": type_,
+        "enabled": True,
+        "auth": auth,
+        "endpoints": {name: url for name, url in given.items() if name in about.endpoints},
+    }
+    config: Json = {
+        "channels": {CHANNEL: channel, "webchat": {"enabled": False}},
+        "routing_rules": list(script.RULES),
+        "server": {"drain_seconds": 1},
+        "language": "en",
+    }
+    return msgspec.json.encode(config).decode()
+
+
+async def _connected(made: World, clock: Clock) -> None:
+    """Until a long connection stands. Raises EngineError."""
+    channel = made.engine.plan.channels[CHANNEL]
+    until = clock.monotonic() + CONNECT_SECONDS_MAX
+    while (status := channel.status()).state not in ("ready", "connected"):
+        if clock.monotonic() > until:
+            raise EngineError(f"the channel is {status.state}: {status.detail}")
+        await clock.sleep(0.05)
