@@ -109,6 +109,12 @@ async def test_what_means_nothing_to_us_is_acknowledged(body: bytes):
     assert answer.status == 200
 
 
+async def test_that_slack_withholds_events_is_logged(caplog: pytest.LogCaptureFixture):
+    answer = await asked(channel(), b'{"type":"app_rate_limited","minute_rate_limited":1}')
+    assert answer.status == 200
+    assert "withholds events" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

@@ -89,6 +89,8 @@ class Inbox:
         return frozenset((found.user_id,)) - {""}
 
     async def _event(self, envelope: Json) -> InboundMessage | None:
+        if envelope.get("type") == "app_rate_limited":
+            log.warning("channel %s: Slack withholds events: more than 30,000 an hour", self._name)
         if envelope.get("type") != "event_callback":
             return None
         codec.part(envelope, "event")
