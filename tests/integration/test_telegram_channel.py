@@ -79,6 +79,16 @@ async def test_in_groups_only_what_names_the_bot_is_answered():
         assert (again.text, again.quote) == ("why?", "yes")
 
 
+async def test_the_bot_s_own_name_is_asked_for_once_and_waited_for():
+    async with world() as (simulator, engine):
+        simulator.faults.error_burst = 1
+        for n in range(20):
+            await simulator.say("lisi", "@AI助手 hi", chat="group", conversation=f"-{n + 1}")
+        assert {(await engine.next()).text for _ in range(20)} == {"hi"}
+        assert [row["status"] for row in calls(simulator, "getMe")] == [503, 200]
+        assert 503 in engine.statuses
+
+
 async def test_answers_in_a_forum_topic_stay_in_it():
     async with world() as (simulator, engine):
         await simulator.say("lisi", "hello", chat="group", topic=7)

@@ -1,5 +1,6 @@
 """The `telegram` channel: a bot's updates in by webhook or long polling, answers out."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import Final, cast
@@ -69,6 +70,7 @@ class TelegramChannel(Connector):
         self._poller: Poller | None = None
         self._me: Me | None = None
         self._me_until = 0.0
+        self._asking = asyncio.Lock()
         self.capabilities = Capabilities(
             text_limit=markup.TEXT_LIMIT,
             text_unit="utf16",
@@ -153,17 +155,19 @@ class TelegramChannel(Connector):
         Raises:
             Overloaded: Telegram does not say now; the update will be sent again.
         """
-        if self._me is None or self.clock.monotonic() >= self._me_until:
+        async with self._asking:
+            if self._me is not None and self.clock.monotonic() < self._me_until:
+                return self._me
             try:
                 found = await self._client.get_me()
             except (SendFailed, Unauthenticated) as error:
+                if self._me is not None:
+                    return self._me  # it hardly ever changes
                 raise Overloaded(f"the bot's own name is not known: {error}") from error
-            self._me = Me(
-                id=whole(found.get("id")) or self._client.bot_id,
-                username=text(found, "username"),
-            )
+            number = whole(found.get("id")) or self._client.bot_id
+            self._me = Me(id=number, username=text(found, "username"))
             self._me_until = self.clock.monotonic() + _ME_SECONDS
-        return self._me
+            return self._me
 
     async def _pressed(self, message: InboundMessage, accept: Accept) -> Json:
         told: Json = {"callback_query_id": message.message_id}
