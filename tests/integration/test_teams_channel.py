@@ -53,6 +53,19 @@ async def test_a_question_is_answered_where_it_was_asked(chat):
         assert (reply.text, reply.kind, reply.reply_to) == ("**没有**安排", "markdown", asked)
 
 
+async def test_the_part_that_answered_is_told_and_a_model_s_answer_is_marked():
+    async with world() as (simulator, engine):
+        asked, message = await personal(simulator, engine)
+        await engine.answer(message, "hi", produced_by="model:qwen")
+        assert (await simulator.wait_reply(asked)).produced_by == "model:qwen"
+        sent = simulator.wire.rows(path="/activities")[-1]["body"]
+        assert "AIGeneratedContent" in sent
+        handle = await engine.channel.open_stream(message.target, "k")
+        await engine.finish(handle, message, "again", id="r2", produced_by="rule:weather")
+        assert simulator.transcript.get(handle["stream"]).produced_by == "rule:weather"
+        assert "AIGeneratedContent" not in simulator.wire.rows(path="/activities")[-1]["body"]
+
+
 async def test_a_thread_of_a_channel_is_answered_in_the_thread():
     async with world() as (simulator, engine):
         asked = await simulator.say("zhangsan", "hello", chat="group", conversation=CHANNEL)

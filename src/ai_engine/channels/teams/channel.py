@@ -234,19 +234,27 @@ class TeamsChannel(Connector):
             else:
                 personal = bool(target.get("personal"))
                 activity = await self._files.message(media[n - len(activities)], personal=personal)
-            found = await self._post(service, path, text(target, "activity"), activity)
+            to = text(target, "activity")
+            found = await self._post(service, path, to, activity, reply.produced_by)
             _keep(self._sent, reply.id, n + 1)
             self._remember_rating(reply, activity, text(found, "id"))
 
-    async def _post(self, service: str, path: tuple[str, ...], to: str, activity: Json) -> Json:
+    async def _post(
+        self, service: str, path: tuple[str, ...], to: str, activity: Json, produced_by: str
+    ) -> Json:
         """As an answer to the activity `to`; beside it when that one is deleted."""
+        answer = None
         if to:
             body = {**activity, "replyToId": to}
-            answer = await self._client.ask("POST", service, (*path, to), body)
-            if answer.status != 404:
-                self._client.refuse(answer, "an answer")
-                return answer.json
-        return await self._client.call("POST", service, path, activity)
+            answer = await self._client.ask(
+                "POST", service, (*path, to), body, produced_by=produced_by
+            )
+        if answer is None or answer.status == 404:
+            answer = await self._client.ask(
+                "POST", service, path, activity, produced_by=produced_by
+            )
+        self._client.refuse(answer, "an answer")
+        return answer.json
 
     def _remember_rating(self, reply: Reply, activity: Json, id_: str) -> None:
         if reply.feedback and id_ and "channelData" in activity:
@@ -271,7 +279,7 @@ class TeamsChannel(Connector):
             if not activities:
                 await self._streams.discard(handle)
             else:
-                shown = await self._streams.finish(handle, activities[0])
+                shown = await self._streams.finish(handle, activities[0], reply.produced_by)
                 if shown:
                     _keep(self._sent, reply.id, 1)
                     self._remember_rating(reply, activities[0], shown)

@@ -101,7 +101,7 @@ class Streams:
         known.shown = words
         known.over = answer is None
 
-    async def finish(self, handle: Json, message: Json) -> str:
+    async def finish(self, handle: Json, message: Json, produced_by: str = "") -> str:
         """End a stream with this message; the id under which it stands. Empty: the stream cannot
         show it, send it as another message.
 
@@ -113,8 +113,9 @@ class Streams:
         if known is not None:
             await self._gap(known)
             known.sent_at = self._clock.monotonic()
-        answer = await self._send(handle, message, {"streamType": "final", "streamId": stream})
-        if answer is None and not await self._edit(handle, message):
+        info: Json = {"streamType": "final", "streamId": stream}
+        answer = await self._send(handle, message, info, produced_by)
+        if answer is None and not await self._edit(handle, message, produced_by):
             return ""
         self._open.pop(stream, None)
         return stream
@@ -124,22 +125,29 @@ class Streams:
         self._open.pop(handle["stream"], None)
         await self._client.ask("DELETE", handle["service"], _path(handle, handle["stream"]))
 
-    async def _edit(self, handle: Json, message: Json) -> bool:
+    async def _edit(self, handle: Json, message: Json, produced_by: str) -> bool:
         """Replace the text of a stream that is over; also what makes a second finish harmless."""
         stream = handle["stream"]
         log.info("a stream is over before its end; its message is edited")
         path = _path(handle, stream)
-        answer = await self._client.ask("PUT", handle["service"], path, {**message, "id": stream})
+        body: Json = {**message, "id": stream}
+        answer = await self._client.ask(
+            "PUT", handle["service"], path, body, produced_by=produced_by
+        )
         if answer.status in (400, 403, 404, 405):
             return False
         self._client.refuse(answer, "the edit of a message")
         return True
 
-    async def _send(self, place: Json, activity: Json, info: Json) -> Answer | None:
+    async def _send(
+        self, place: Json, activity: Json, info: Json, produced_by: str = ""
+    ) -> Answer | None:
         """None when the stream takes nothing more. Raises SendRetryable, SendRefused."""
         entities = [*activity.get("entities", ()), {"type": "streaminfo", **info}]
         body: Json = {**activity, "entities": entities}
-        answer = await self._client.ask("POST", place["service"], _path(place), body)
+        answer = await self._client.ask(
+            "POST", place["service"], _path(place), body, produced_by=produced_by
+        )
         if stream_over(answer):
             return None
         self._client.refuse(answer, "a streamed message")

@@ -29,6 +29,10 @@ class Trust:
         """
         return self._checked(url, _SERVICE_HOSTS, _SERVICE_DOMAINS).rstrip("/")
 
+    def is_own(self, url: str) -> bool:
+        """Whether a checked URL is at the configured endpoint."""
+        return any(origin(url) == origin(base) for base in self._own)
+
     def file(self, url: str) -> str:
         """An address of a person's file, good without a token. Raises SendRefused."""
         return self._checked(url, (), _FILE_DOMAINS)

@@ -94,6 +94,7 @@ class ConnectorApi:
         info = stream_info(body)
         if info is not None:
             answer = sim.streams.take(chat.id, body, info, reply_to)
+            self._note_producer(request, str(info.get("streamId", "")))
             return answer_json(answer, 201 if not info.get("streamId") else 202)
         if body.get("type") == "typing":
             sim.typed.append(chat.id)
@@ -101,8 +102,8 @@ class ConnectorApi:
         if body.get("type") != "message":
             raise BadActivity(400, "BadArgument", "only messages and typing are shown")
         shown = read_message(body)
-        produced = request.headers.get(PRODUCED_BY_HEADER, "")[:100]
-        entry = sim.show(shown, chat, reply_to=reply_to, produced_by=produced)
+        entry = sim.show(shown, chat, reply_to=reply_to)
+        self._note_producer(request, entry.id)
         return answer_json({"id": entry.id}, 201)
 
     async def _put(self, request: web.Request) -> web.Response:
@@ -110,7 +111,13 @@ class ConnectorApi:
         id_ = request.match_info["activity"]
         self._own(id_, chat)
         self._sim.replace_shown(id_, read_message(body))
+        self._note_producer(request, id_)
         return answer_json({"id": id_})
+
+    def _note_producer(self, request: web.Request, id_: str) -> None:
+        """An engine may say which of its parts answered."""
+        if produced := request.headers.get(PRODUCED_BY_HEADER, "")[:100]:
+            self._sim.transcript.mark(id_, produced_by=produced)
 
     async def _delete(self, request: web.Request) -> web.Response:
         id_ = request.match_info["activity"]

@@ -50,7 +50,8 @@ def _signed(header: dict[str, Any], claims: dict[str, Any], faults: TeamsFaults)
         return f"{_part(header)}.{_part(claims)}."
     if faults.algorithm == "HS256":  # the well-known confusion: a public key used as a secret
         public = key(KID).as_pem(private=False)
-        return jwt.encode(header, claims, OctKey.import_key(public[27:]), algorithms=["HS256"])
+        bare = public[27:]  # without its first line: the library takes no PEM for a secret
+        return jwt.encode(header, claims, OctKey.import_key(bare), algorithms=["HS256"])
     signer = key("wrong" if faults.wrong_secret else KID)
     return jwt.encode(header, claims, signer, algorithms=[faults.algorithm])
 

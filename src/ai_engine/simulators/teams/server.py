@@ -326,9 +326,7 @@ class TeamsSimulator(Simulator):
 
     # What the bot does.
 
-    def show(
-        self, shown: Shown, where: Conversation, *, reply_to: str | None, produced_by: str
-    ) -> Entry:
+    def show(self, shown: Shown, where: Conversation, *, reply_to: str | None) -> Entry:
         """Put a message of the engine into the chat."""
         return self.transcript.add(
             id=self.new_id(),
@@ -339,7 +337,6 @@ class TeamsSimulator(Simulator):
             at=self.clock.time(),
             reply_to=reply_to,
             via="connector",
-            produced_by=produced_by,
             **self._bubble(shown),
         )
 
