@@ -11,7 +11,7 @@ from ai_engine.domain.errors import NotFound, Refused, SendRefused, SendRetryabl
 from ai_engine.domain.message import Attachment, InboundMessage
 from ai_engine.simulators.mattermost import MattermostSimulator
 
-from support.mattermost import HOOK, Engine, connected, outgoing, settled, world
+from support.mattermost import HOOK, TOKEN, Engine, connected, outgoing, settled, world
 
 
 async def texts(engine: Engine, count: int) -> list[str]:
@@ -334,3 +334,24 @@ async def test_an_answer_to_somebody_the_server_cannot_reach_is_tried_later():
         simulator.faults.error_burst = 1
         with pytest.raises(SendRetryable):
             await engine.channel.finish({"post": "x"}, outgoing(message, "hi"))
+
+
+async def test_no_secret_is_in_a_log(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("DEBUG", logger="ai_engine")
+    async with world() as (simulator, engine):
+        simulator.faults.change({"error_burst": 1, "forget_connections": True})
+        simulator.hub.abort(simulator.hub.connections[0])
+        await settled(lambda: engine.channel.status().state == "failing")
+        await connected(engine)
+        await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        simulator.faults.expired_token = 2
+        with pytest.raises(SendRefused):
+            await engine.answer(message, "hi")
+    async with world("webhook", bot=False) as (simulator, engine):
+        engine.answer_at_once = "hi"
+        await simulator.wait_reply(await simulator.say("zhangsan", "hello"))
+    assert caplog.records
+    assert TOKEN not in caplog.text
+    assert HOOK not in caplog.text
+    assert "/hooks/commands/" not in caplog.text

@@ -12,8 +12,7 @@ from ai_engine.channels.base import Outgoing
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.host import Host
 from ai_engine.channels.http import Answer
-from ai_engine.channels.mattermost import cards, codec
-from ai_engine.channels.mattermost.client import Declined, MattermostClient, stream_over
+from ai_engine.channels.mattermost import cards, client, codec
 from ai_engine.channels.text import plain, split
 from ai_engine.domain.errors import PermissionMissing, SendFailed, SendRefused, SendRetryable
 from ai_engine.domain.message import Json
@@ -36,7 +35,7 @@ class Outbox:
 
     def __init__(
         self,
-        client: MattermostClient,
+        calls: client.MattermostClient,
         host: Host,
         *,
         form: str,
@@ -45,7 +44,7 @@ class Outbox:
         media_bytes_max: int,
         tell: bool,
     ) -> None:
-        self._client = client
+        self._client = calls
         self._host = host
         self._form = form
         self._buttons = buttons
@@ -116,7 +115,7 @@ class Outbox:
         extra = self._told(outgoing)
         try:
             return await self._client.create_post(whole, extra)
-        except Declined as declined:
+        except client.Declined as declined:
             if not root or declined.error_id not in _ROOT_GONE:
                 raise
         whole["root_id"] = await self._true_root(root)
@@ -208,7 +207,7 @@ class Outbox:
         props = self._props(outgoing, 0, attachments if alone else [], rated=alone)
         post_id = str(handle["post"])
         answer = await self._client.patch_post(post_id, {"message": parts[0], "props": props})
-        if stream_over(answer):
+        if client.stream_over(answer):
             self._note(answer)
             await self.send(outgoing)
             return
@@ -222,7 +221,7 @@ class Outbox:
     def _note(self, answer: Answer) -> None:
         try:
             self._client.checked(answer, "editing an answer", "edit_post")
-        except (PermissionMissing, Declined) as error:
+        except (PermissionMissing, client.Declined) as error:
             log.info("an answer cannot be edited any more, sending a new post: %s", error.message)
 
 
