@@ -459,6 +459,7 @@ async def test_what_was_noticed_is_shown_by_eyes_or_in_a_thread_by_a_status():
         assert simulator.webapi.reactions[asked] == ["eyes"]
         await simulator.say("zhangsan", "more", thread=asked)
         await engine.channel.seen((await engine.next()).target)
+        assert simulator.webapi.reactions[asked] == ["eyes"]
         assert "thinking" in simulator.webapi.statuses["D0ZHANGSAN", asked]
 
 
@@ -499,6 +500,28 @@ async def test_names_that_cannot_be_asked_for_hold_up_no_message():
             message = await engine.next()
             assert (message.text, message.sender.name) == (text, "")
         assert len(simulator.wire.rows(path="users.info")) == 1
+
+
+async def test_when_slack_does_not_answer_mentions_are_still_taken_and_nobody_is_greeted():
+    async with world() as (simulator, engine):
+        simulator.faults.change({"no_authorizations": True, "error_burst": 100})
+        await simulator.enter("alice")
+        await simulator.say("zhangsan", "hello", chat="group")
+        message = await engine.next()
+        assert message.text == "@U0SIMBOT hello"
+        assert message.kind is MessageKind.TEXT
+        await engine.statuses_are(3)
+        assert engine.inbox.empty()
+
+
+async def test_a_response_address_of_another_host_is_never_called():
+    async with world() as (simulator, engine):
+        simulator.faults.not_in_channel = True
+        await simulator.slash("zhangsan", "weather", chat="group")
+        target = (await engine.next()).target
+        await engine.channel.send(to({**target, "response_url": "https://evil.example"}, "x"))
+        [entry] = bot_entries(simulator)
+        assert entry.chat == "private"
 
 
 async def test_two_hundred_messages_at_once_ask_once_who_the_bot_is():

@@ -42,6 +42,35 @@ async def test_what_finds_no_room_is_acknowledged_when_it_has_found_some():
         assert engine.duplicates == []
 
 
+async def test_what_finds_no_room_for_long_is_not_acknowledged(caplog: pytest.LogCaptureFixture):
+    clock = WatchedClock()
+    async with world("stream", clock=clock) as (simulator, engine):
+        engine.full = 1_000_000
+        await simulator.say("zhangsan", "hello")
+        await clock.asleep(lambda seconds: seconds == 0.1)
+        async with asyncio.timeout(5):
+            while "no room" not in caplog.text:
+                await clock.advance(5)
+        assert simulator.wire.rows(direction="frame-in") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("events_api", {"type": "event_callback"}),
+        ("events_api", {"type": "event_callback", "event": {"type": "message"}}),
+        ("slash_commands", {"user_id": 1}),
+        ("shortcut", {}),
+    ],
+)
+async def test_what_is_not_slack_s_is_acknowledged_so_that_it_does_not_come_again(
+    kind: str, payload: dict[str, Any]
+):
+    async with world("stream") as (simulator, engine):
+        assert (await simulator.sockets.send(kind, payload, 0, "")).taken
+        assert engine.inbox.empty()
+
+
 async def test_what_cannot_be_read_does_not_end_the_connection():
     async with world("stream") as (simulator, engine):
         simulator.faults.malformed_json = True

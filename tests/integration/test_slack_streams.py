@@ -206,6 +206,18 @@ async def test_blocks_that_cannot_be_shown_do_not_cost_the_end_of_a_stream():
         assert (only(simulator).text, only(simulator).state) == ("one *two*", "finished")
 
 
+async def test_a_scope_that_is_missing_at_the_end_of_a_stream_is_named():
+    async with world() as (simulator, engine):
+        message = await asked(simulator, engine)
+        handle = await opened(engine, message)
+        simulator.faults.missing_scope = "chat:write"
+        with pytest.raises(PermissionMissing, match="chat:write"):
+            await engine.channel.finish(handle, out(message, "done"))
+        simulator.faults.change({"missing_scope": "", "not_in_channel": True})
+        await engine.channel.finish(handle, out(message, "done"))
+        assert (only(simulator).text, only(simulator).state) == ("done", "finished")
+
+
 async def test_a_long_card_follows_a_stream_as_a_message_of_its_own():
     async with world() as (simulator, engine):
         message = await asked(simulator, engine)
