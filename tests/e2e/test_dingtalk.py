@@ -118,6 +118,32 @@ async def test_text_goes_both_ways(tmp_path, mode, chat):
         assert mentioned == (["zhangsan"] if chat == "group" else [])
 
 
+@pytest.mark.parametrize(("mode", "chat"), [("webhook", "group"), ("stream", "private")])
+async def test_an_answer_grows_in_an_ai_card(tmp_path, mode, chat):
+    async with world(tmp_path, mode, reply="card") as here:
+        here.model.reply(["a ", "longer ", "answer"], chunk_delay_seconds=0.3)
+        asked = await here.sim.say("zhangsan", "你好", chat=chat)
+        growing = await here.sim.wait_reply(asked, 20.0, unfinished=True)
+        assert (growing.kind, growing.state) == ("card", "streaming")
+        card = await here.answer(asked)
+        assert (card.id, card.state, card.chat) == (growing.id, "finished", chat)
+        assert "a longer answer" in card.text
+
+
+async def test_an_answer_is_rated_by_the_buttons_of_its_card(tmp_path):
+    async with world(tmp_path, "stream", reply="card") as here:
+        card = await here.ask("你好")
+
+        def buttons():
+            return here.sim.transcript.get(card.id).buttons
+
+        await here.sim.transcript.wait(card.id, lambda: buttons() or None, 10.0)
+        assert [button["label"] for button in buttons()] == ["👍", "👎"]
+        await here.sim.press(card.id, 0)
+        entry = here.sim.transcript.get(card.id)
+        assert entry.detail == "", "the press was taken"
+
+
 @CHATS
 async def test_when_the_sessions_webhook_has_expired_the_proactive_api_answers(tmp_path, chat):
     async with world(tmp_path) as here:

@@ -281,6 +281,7 @@ async def test_a_card_with_buttons_is_a_card_and_a_press_comes_back_over_the_str
         await engine.answer(message, "", card=APPROVAL)
         [card] = shown(sim)
         assert card.title == "请假 · Leave"
+        assert "请假" not in card.text
         assert "3 days from Monday" in card.text
         assert [(b["label"], b["style"]) for b in card.buttons] == [
             ("同意", "primary"),

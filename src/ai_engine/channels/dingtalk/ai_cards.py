@@ -110,7 +110,7 @@ class AiCards:
             SendFailed; see `stream_over`.
         """
         track, reply = str(handle["outTrackId"]), outgoing.reply
-        text = rendered(reply, "markdown", links=False)
+        text = rendered(reply, "markdown", links=False, title=False)
         parts = self._fitting(text)
         try:
             await self._finalise(track, reply.id, parts[0])
@@ -160,7 +160,7 @@ class AiCards:
             SendRefused: no card can be made here; the answer must go as a plain message.
             SendRetryable.
         """
-        text = rendered(outgoing.reply, "markdown", links=False)
+        text = rendered(outgoing.reply, "markdown", links=False, title=False)
         buttons = self._buttons(outgoing)
         if size(text, "bytes") <= cards.VALUE_BYTES_MAX:
             await self._complete(outgoing, text, buttons, outgoing.reply.id)

@@ -27,14 +27,17 @@ _UNMARKED: Final = re.compile(r"[^\\`*_~\[\]!#]*")
 """Text without a sign that markdown gives a meaning to within a line."""
 
 
-def rendered(reply: Reply, form: str, *, links: bool = True) -> str:
+def rendered(reply: Reply, form: str, *, links: bool = True, title: bool = True) -> str:
     """The reply's words in DingTalk's markdown (`form` markdown) or as text for people (`text`).
 
-    `links`: with the card's link buttons as links; they are left out where they are buttons.
+    `links`, `title`: with the card's link buttons and title; they are left out where they are
+    shown apart from the words.
     """
     card = reply.card
     if card is not None and not links:
         card = replace(card, buttons=())
+    if card is not None and not title:
+        card = replace(card, title="")
     words = sendable(with_card(reply.text, card)).translate(_CONTROLS)
     return plain(words) if form == "text" else without_tables(words)
 
