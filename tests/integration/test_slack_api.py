@@ -1,4 +1,4 @@
-"""The Slack channel against the simulated Slack: files, refusals, what people see besides answers."""
+"""The Slack channel on the simulated Slack: files, refusals, what people see beside answers."""
 
 import asyncio
 from typing import Any
