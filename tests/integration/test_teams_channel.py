@@ -579,6 +579,68 @@ async def test_a_file_is_uploaded_when_the_person_agrees(consent):
         assert (shown.id != offer.id and shown.kind == "file") == consent
 
 
+async def consent(simulator, engine, **changes):
+    """A forged answer to a question for consent; the status it gets."""
+    value = {
+        "action": "accept",
+        "context": {"ai_engine_ref": "blob:none"},
+        "uploadInfo": {"uploadUrl": f"{simulator.url}/uploads/x"},
+        **changes,
+    }
+    asked, message = await personal(simulator, engine)
+    await engine.answer(message, "hi")
+    entry = simulator.transcript.replies_to(asked)[-1]
+    sent = simulator.event("invoke", entry, name="fileConsent/invoke", value=value)
+    return await settled(simulator, sent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"uploadInfo": {"uploadUrl": "https://evil.example/up"}}, 403),
+        ({"uploadInfo": {}}, 403),
+        ({"context": {}}, 422),
+        ({}, 503),
+        ({"action": "decline"}, 200),
+    ],
+)
+async def test_files_are_uploaded_to_the_vendor_alone_and_only_ours(changes, status):
+    async with world() as (simulator, engine):
+        assert await consent(simulator, engine, **changes) == status
+        assert not simulator.uploaded
+
+
+async def test_invokes_that_are_not_for_us_are_said_not_to_be():
+    async with world() as (simulator, engine):
+        asked, message = await personal(simulator, engine)
+        await engine.answer(message, "hi")
+        entry = simulator.transcript.replies_to(asked)[-1]
+        sent = simulator.event("invoke", entry, name="composeExtension/query", value={})
+        assert await settled(simulator, sent) == 501
+        sent = simulator.event("invoke", entry, name="message/submitAction", value={})
+        assert await settled(simulator, sent) == 200
+        assert engine.inbox.empty()
+
+
+async def test_a_picture_of_a_card_that_is_no_address_follows_it():
+    async with world() as (simulator, engine):
+        asked, message = await personal(simulator, engine)
+        card = Card(title="T", image_url="data:image/png;base64," + b64(PNG))
+        await engine.answer(message, card=card)
+        shown, picture = simulator.transcript.replies_to(asked)
+        assert (shown.card, picture.kind) == ({"title": "T"}, "picture")
+
+
+async def test_a_person_cannot_be_written_to_without_a_tenant():
+    async with world(auth={"app_id": APP_ID, "app_secret": SECRET}) as (simulator, engine):
+        address = engine.channel.address("user:alice")
+        with pytest.raises(SendRefused, match="tenant"):
+            await engine.channel.send(engine.outgoing(address.target, reply("hello")))
+        await personal(simulator, engine)
+        await engine.channel.send(engine.outgoing(address.target, reply("hello")))
+        assert simulator.transcript.list()[-1].text == "hello"
+
+
 async def test_in_a_group_the_reader_is_told_that_files_cannot_be_sent():
     async with world() as (simulator, engine):
         asked = await simulator.say("zhangsan", "hello", chat="group")

@@ -1,5 +1,6 @@
 """Proof that an activity is Bot Framework's: every case of the published rules."""
 
+import asyncio
 import base64
 import json
 import time
@@ -264,6 +265,32 @@ async def test_a_failed_refresh_keeps_good_keys_and_is_not_repeated_at_once():
     await clock.advance(86_400)
     with pytest.raises(Overloaded):
         await found.get("k1")
+
+
+async def test_many_who_wait_cause_one_fetch_and_closing_ends_it():
+    found, api, _ = served(jwk())
+    gate, answered = asyncio.Event(), api.call
+
+    async def slow(*args, **more):
+        await gate.wait()
+        return await answered(*args, **more)
+
+    api.call = slow
+    waiting = [asyncio.create_task(found.get("k1")) for _ in range(20)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    gate.set()
+    assert all(await asyncio.gather(*waiting[1:]))
+    assert len(api.asked) == 2
+
+    other, api, _ = served(jwk())
+    gate.clear()
+    api.call = slow
+    waiter = asyncio.create_task(other.get("k1"))
+    await asyncio.sleep(0)
+    await other.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
 
 
 # Addresses

@@ -13,7 +13,7 @@ from ai_engine.simulators.teams.codec import encoded
 from ai_engine.simulators.teams.crypto import bearer
 
 if TYPE_CHECKING:
-    from ai_engine.simulators.teams.server import TeamsSimulator
+    from ai_engine.simulators.teams.platform import TeamsPlatform
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Callbacks:
     """One queue a conversation; conversations do not wait for each other. What fails is not tried
     again: Microsoft documents no retries for activities."""
 
-    def __init__(self, simulator: "TeamsSimulator") -> None:
+    def __init__(self, simulator: "TeamsPlatform") -> None:
         self._sim = simulator
         self._queues: dict[str, deque[Json]] = {}
         self._arrived: dict[str, asyncio.Event] = {}

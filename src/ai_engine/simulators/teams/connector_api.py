@@ -22,7 +22,7 @@ from ai_engine.simulators.teams.streams import stream_info
 from ai_engine.simulators.transcript import BOT
 
 if TYPE_CHECKING:
-    from ai_engine.simulators.teams.server import TeamsSimulator
+    from ai_engine.simulators.teams.platform import TeamsPlatform
 
 MIME = re.compile(r"[a-z]+/[\w.+-]+")
 RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -32,7 +32,7 @@ PRODUCED_BY_HEADER = "X-AI-Engine-Produced-By"
 class ConnectorApi:
     """Handlers of `/v3/…`, and of the addresses where people's files are."""
 
-    def __init__(self, simulator: "TeamsSimulator") -> None:
+    def __init__(self, simulator: "TeamsPlatform") -> None:
         self._sim = simulator
 
     def routes(self) -> list[tuple[str, str, Handler]]:

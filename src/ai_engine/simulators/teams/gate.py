@@ -10,7 +10,7 @@ from ai_engine.simulators.control import answer_json
 from ai_engine.simulators.teams.codec import BadActivity
 
 if TYPE_CHECKING:
-    from ai_engine.simulators.teams.server import TeamsSimulator
+    from ai_engine.simulators.teams.platform import TeamsPlatform
 
 LIMITS = ((1.0, 7), (30.0, 60))
 """(seconds, messages) of one bot in one conversation."""
@@ -28,7 +28,7 @@ def refused(status: int, code: str, message: str, retry_after: str = "") -> web.
 class Gate:
     """Wraps handlers with what the fault knobs ask for."""
 
-    def __init__(self, simulator: "TeamsSimulator") -> None:
+    def __init__(self, simulator: "TeamsPlatform") -> None:
         self._sim = simulator
         self._sends: dict[str, deque[float]] = {}
 

@@ -10,7 +10,7 @@ from ai_engine.simulators.control import answer_json
 from ai_engine.simulators.teams.crypto import ISSUER, published
 
 if TYPE_CHECKING:
-    from ai_engine.simulators.teams.server import TeamsSimulator
+    from ai_engine.simulators.teams.platform import TeamsPlatform
 
 METADATA_PATH = "/v1/.well-known/openidconfiguration"
 KEYS_PATH = "/v1/.well-known/keys"
@@ -20,7 +20,7 @@ SCOPE = "https://api.botframework.com/.default"
 class Tokens:
     """Access tokens in force. Each request gives a new one; the older ones hold until they end."""
 
-    def __init__(self, simulator: "TeamsSimulator") -> None:
+    def __init__(self, simulator: "TeamsPlatform") -> None:
         self._sim = simulator
         self._until: dict[str, float] = {}
 
@@ -41,7 +41,7 @@ class Tokens:
 
 
 class Login:
-    def __init__(self, simulator: "TeamsSimulator") -> None:
+    def __init__(self, simulator: "TeamsPlatform") -> None:
         self._sim = simulator
 
     def routes(self) -> list[tuple[str, str, Handler]]:

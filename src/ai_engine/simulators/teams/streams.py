@@ -11,7 +11,7 @@ from ai_engine.domain.message import Json
 from ai_engine.simulators.teams.codec import BadActivity, objects, read_message
 
 if TYPE_CHECKING:
-    from ai_engine.simulators.teams.server import TeamsSimulator
+    from ai_engine.simulators.teams.platform import TeamsPlatform
 
 STREAMS_MAX = 10_000
 FORBIDDEN = "Content stream is not allowed"
@@ -42,7 +42,7 @@ def stream_info(activity: Json) -> Json | None:
 
 
 class Streams:
-    def __init__(self, simulator: "TeamsSimulator") -> None:
+    def __init__(self, simulator: "TeamsPlatform") -> None:
         self._sim = simulator
         self._streams: OrderedDict[str, Stream] = OrderedDict()
 
