@@ -296,6 +296,11 @@ async def test_a_card_that_feishu_cannot_show_is_sent_as_text():
         await engine.answer(await engine.next(), "**the** words")
         entry = await simulator.wait_reply(asked)
         assert (entry.kind, entry.text) == ("text", "the words")
+        simulator.faults.refuse_cards = 9
+        asked = await simulator.say("zhangsan", "again")
+        await engine.answer(await engine.next(), "天气。\n" * 2000, id="r2")
+        texts = [entry.text for entry in simulator.transcript.replies_to(asked)]
+        assert sum(text.count("天气") for text in texts) == 2000
 
 
 async def test_words_mention_nobody_and_pictures_of_the_web_become_links():

@@ -44,10 +44,12 @@ async def test_an_answer_grows_in_one_card_and_ends_with_its_buttons():
         assert len(simulator.transcript.replies_to(message.message_id)) == 1
 
 
-async def test_an_end_may_come_twice_and_from_another_process():
-    async with feishu_world() as (simulator, engine):
+@pytest.mark.parametrize("frozen", [True, False])
+async def test_an_end_may_come_twice_and_from_another_process(frozen: bool):
+    async with feishu_world(clock=WatchedClock() if frozen else None) as (simulator, engine):
         message, handle, entry = await opened(simulator, engine)
-        await engine.channel.update(handle, "half")
+        for text in ("a", "ab", "abc"):
+            await engine.channel.update(handle, text)
         egress = Egress()
         await egress.start()
         settings = {"auth": AUTH, "endpoints": {"api": simulator.url}}
@@ -233,3 +235,13 @@ async def test_a_refused_connection_says_why_and_is_tried_again_slowly(status: i
         simulator.faults.clear()
         await clock.advance(60)
         await simulator.ws.wait_connections(1)
+
+
+async def test_a_last_card_that_feishu_cannot_show_is_followed_by_its_words():
+    async with feishu_world() as (simulator, engine):
+        message, handle, _ = await opened(simulator, engine)
+        await engine.channel.update(handle, "half")
+        simulator.faults.change({"refuse_cards": 2})
+        await finish(engine, message, handle, "the **whole**")
+        texts = [e.text for e in simulator.transcript.replies_to(message.message_id)]
+        assert texts[-1] == "the whole"

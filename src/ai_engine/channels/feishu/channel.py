@@ -204,12 +204,11 @@ class FeishuChannel(Connector):
 
     async def finish(self, handle: Json, outgoing: Outgoing) -> None:
         """The final card in the streamed card's place, else as a message of its own."""
-        found = await self._sender.cards(outgoing.reply, outgoing.target)
-        if not found:
-            found = [cards.answer_card("…", width=600, values={})]
+        found = await self._sender.shown(outgoing.reply, outgoing.target)
+        first = found[0].card if found else cards.answer_card("…", width=600, values={})
         try:
             with self._needing(CARD_SCOPE):
-                await self._streams.close(handle, found[0], outgoing.reply.id)
+                await self._streams.close(handle, first, outgoing.reply.id)
         except streaming.StreamOver as over:
             log.info("channel %s: the streamed card is over (%s)", self.name, over)
             await self.send(outgoing)

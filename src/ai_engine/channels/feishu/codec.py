@@ -163,10 +163,13 @@ def parent_of(event: Event) -> str:
 
 
 def tenants_of(event: Event) -> set[str]:
-    """The organisations that an event comes from: the app's, and the sender's where it differs."""
-    sender: Any = event.body.get("sender")
-    own = cast("Json", sender).get("tenant_key") if isinstance(sender, dict) else ""
-    return {event.tenant, own if isinstance(own, str) and own else event.tenant}
+    """The organisations that an event comes from: the app's, and the person's where it differs."""
+    found = {event.tenant}
+    for name in ("sender", "operator"):
+        person: Any = event.body.get(name)
+        own = text_at(cast("Json", person), "tenant_key") if isinstance(person, dict) else ""
+        found |= {own} if own else set()
+    return found
 
 
 def _mentions(message: Json) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -33,6 +34,15 @@ _FILE_TYPES: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A part of a reply."""
+
+    card: Json
+    words: str
+    """The same for readers without cards."""
+
+
 class Sender:
     """Renders and sends; remembers what it sent, for reactions and quotes."""
 
@@ -57,20 +67,19 @@ class Sender:
 
     async def send(self, outgoing: Outgoing) -> None:
         """All of a reply. Raises SendRetryable, SendRefused."""
-        reply = outgoing.reply
         if self._form == "text":
-            parts = split(cards.as_text(reply), cards.TEXT_LIMIT_BYTES, "bytes")
-            bodies = [cards.text_body(part) for part in parts]
-        else:
-            bodies = [cards.card_body(card) for card in await self.cards(reply, outgoing.target)]
-        for number, body in enumerate(bodies):
-            await self._send_one(body, outgoing, f"{number}")
-        await self._media(outgoing)
+            parts = split(cards.as_text(outgoing.reply), cards.TEXT_LIMIT_BYTES, "bytes")
+            for number, part in enumerate(parts):
+                message_id = await self._deliver(cards.text_body(part), outgoing, f"{number}")
+                self.sent(message_id, outgoing)
+            await self._media(outgoing)
+            return
+        await self.rest(await self.shown(outgoing.reply, outgoing.target), outgoing, 0)
 
-    async def rest(self, more: Sequence[Json], outgoing: Outgoing) -> None:
-        """What follows a reply's first card, which was streamed."""
-        for number, card in enumerate(more, 1):
-            await self._send_one(cards.card_body(card), outgoing, f"{number}")
+    async def rest(self, found: Sequence[Shown], outgoing: Outgoing, first: int = 1) -> None:
+        """Cards from number `first` on (the one before was streamed), then pictures and files."""
+        for number, shown in enumerate(found, first):
+            await self._send_card(shown, outgoing, number)
         await self._media(outgoing)
 
     async def _media(self, outgoing: Outgoing) -> None:
@@ -78,13 +87,18 @@ class Sender:
             media = await outgoing_media(self._host, attachment, self._bytes_max)
             await self._deliver(await self._uploaded(media), outgoing, f"media {number}")
 
-    async def cards(self, reply: Reply, target: Json) -> list[Json]:
+    async def shown(self, reply: Reply, target: Json) -> list[Shown]:
         """The reply as cards, usually one; buttons and thumbs are under the last."""
         parts = split(cards.clean(reply.text), cards.MARKDOWN_LIMIT_BYTES, "bytes")
         if not parts and reply.card is None:
             return []
-        first = [cards.answer_card(part, width=self._width, values={}) for part in parts[:-1]]
-        return [*first, await self._last_card(parts[-1] if parts else "", reply, target)]
+        found = [
+            Shown(card=cards.answer_card(part, width=self._width, values={}), words=plain(part))
+            for part in parts[:-1]
+        ]
+        last = parts[-1] if parts else ""
+        words = cards.as_text(Reply(id=reply.id, text=last, card=reply.card))
+        return [*found, Shown(card=await self._last_card(last, reply, target), words=words)]
 
     async def _last_card(self, words: str, reply: Reply, target: Json) -> Json:
         card = reply.card
@@ -120,18 +134,16 @@ class Sender:
         media = await outgoing_media(self._host, picture, IMAGE_BYTES_MAX)
         return await self._client.upload_image(media)
 
-    async def _send_one(self, body: Json, outgoing: Outgoing, part: str) -> None:
+    async def _send_card(self, shown: Shown, outgoing: Outgoing, number: int) -> None:
         """A card that Feishu cannot show is sent as text: the answer matters more than its form."""
         try:
-            message_id = await self._deliver(body, outgoing, part)
+            message_id = await self._deliver(cards.card_body(shown.card), outgoing, f"{number}")
         except refusals.ApiRefused as error:
-            if body["msg_type"] != "interactive" or error.number not in refusals.CARD_INVALID:
+            if error.number not in refusals.CARD_INVALID:
                 raise
-            log.warning("a card was refused, its text is sent instead: %s", error)
-            words = split(cards.as_text(outgoing.reply), cards.TEXT_LIMIT_BYTES, "bytes")
-            for number, text in enumerate(words if part == "0" else ()):
-                await self._deliver(cards.text_body(text), outgoing, f"text {number}")
-            return
+            log.warning("a card was refused, its words are sent instead: %s", error)
+            body = cards.text_body(shown.words)
+            message_id = await self._deliver(body, outgoing, f"{number} as text")
         self.sent(message_id, outgoing)
 
     def sent(self, message_id: str, outgoing: Outgoing) -> None:

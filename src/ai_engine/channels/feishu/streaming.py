@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 
 INTERVAL_MS: Final = 200
 """Five updates a second: half of what a card takes, so that closing it finds room."""
-_JUMP_MS: Final = 3_600_000
-"""How far a refused sequence is passed, once: another machine's clock may run ahead of ours."""
+_JUMPS_MS: Final = (3_600_000, 86_400_000, 432_000_000)
+"""How far a refused sequence is passed, one after the other: another process, or a machine whose
+clock runs ahead, has written the card, and may have jumped itself."""
 _SEQUENCE_MAX: Final = 2**31 - 1
 _OFF: Final = cards.encoded({"config": {"streaming_mode": False}})
 
@@ -96,10 +97,12 @@ class CardStreams:
         self._judge(await self._ordered(handle, replace))
 
     async def _ordered(self, handle: Json, call: Callable[[int], Awaitable[Answer]]) -> Answer:
-        """The call, and once more far ahead when its sequence was too low."""
+        """The call, and again far ahead when its sequence was too low."""
         answer = await call(self._sequence(handle))
-        if refusals.code_of(answer) == refusals.SEQUENCE_OLD:
-            answer = await call(self._sequence(handle, _JUMP_MS))
+        for jump in _JUMPS_MS:
+            if refusals.code_of(answer) != refusals.SEQUENCE_OLD:
+                break
+            answer = await call(self._sequence(handle, jump))
         return answer
 
     @staticmethod
@@ -107,6 +110,6 @@ class CardStreams:
         code = refusals.code_of(answer)
         if code == 0:
             return
-        if refusals.stream_over(code):
+        if refusals.stream_over(code) or code in refusals.CARD_INVALID:
             raise StreamOver(f"code {code}")
         refusals.raise_for(answer, "the end of a streamed answer", CARD_SCOPE)

@@ -166,6 +166,8 @@ class CardKit:
 
     async def _replace(self, request: web.Request) -> web.Response:
         body = await read(request)
+        if self._sim.faults.take("refuse_cards"):
+            raise No(230099, "Failed to create card content, ext=ErrCode: 11310")
         seen = read_card(part(body, "card").get("data"))
         card = self._card(request, body)
         if card is None:
