@@ -194,16 +194,8 @@ class TelegramSimulator(Simulator):
         said, named = self._addressed(text, group=group and not to_bot, at=at)
         seen = not group or named or to_bot or self.faults.privacy_off
         code = self.shelf.put(file, "tg") if file else ""
-        body = self._begun(where, user)
-        body |= content_of(said, file, code)
-        if asked is not None:
-            body["reply_to_message"] = {
-                key: value for key, value in asked.body.items() if key != "reply_to_message"
-            }
-        if topic:
-            body |= {"message_thread_id": topic, "is_topic_message": True}
-        if album:
-            body["media_group_id"] = album
+        body = self._begun(where, user) | content_of(said, file, code)
+        body |= _around(asked, topic, album)
         entry = self.transcript.add(
             id=self.entry_id(body),
             conversation=where.id,
@@ -360,3 +352,17 @@ class TelegramSimulator(Simulator):
         }
         number = await self.updates.put("my_chat_member", body, conversation=where.id)
         return f"update:{number}"
+
+
+def _around(asked: Kept | None, topic: int, album: str) -> Json:
+    """What a message says of its place: the one that it answers, its topic, its album."""
+    body: Json = {}
+    if asked is not None:
+        body["reply_to_message"] = {
+            key: value for key, value in asked.body.items() if key != "reply_to_message"
+        }
+    if topic:
+        body |= {"message_thread_id": topic, "is_topic_message": True}
+    if album:
+        body["media_group_id"] = album
+    return body
