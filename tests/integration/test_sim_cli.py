@@ -13,7 +13,11 @@ import aiohttp
 import pytest
 from typer.testing import CliRunner
 
+from ai_engine.channels.about import problems
+from ai_engine.channels.types import about
 from ai_engine.cli.simulate import app
+from ai_engine.config.schema import ChannelConfig
+from ai_engine.simulators.types import SIMULATED, build, simulator_class
 
 ARGS = ("dingtalk", "--app-id", "dingapp", "--port", "0", "--json")
 
@@ -69,8 +73,7 @@ async def test_a_port_in_use_is_a_sentence_and_not_a_trace():
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        ((), "exactly one"),
-        (("--app-secret", "a", "--app-secret-env", "B"), "exactly one"),
+        (("--app-secret", "a", "--app-secret-env", "B"), "at most one"),
         (("--app-secret-env", "AI_ENGINE_NOT_SET"), "not set"),
         (("--app-secret-file", "nowhere.txt"), "cannot be read"),
         (("--app-secret", "a", "--engine", "localhost:8080"), "http or https"),
@@ -87,3 +90,28 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path):
     file.write_text("\n", encoding="utf-8")
     result = CliRunner().invoke(app, [*ARGS, "--app-secret-file", str(file)])
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
+def test_every_simulated_platform_takes_the_credentials_of_its_channel(kind: str):
+    shown = CliRunner().invoke(app, [kind, "--help"], env={"COLUMNS": "200"}).output
+    for name in simulator_class(kind).auth_defaults:
+        assert f"--{name.replace('_', '-')}" in shown
+
+
+@pytest.mark.parametrize("kind", SIMULATED)
+async def test_every_simulated_platform_names_the_endpoints_of_its_channel(kind: str):
+    async with build(kind, {}, engine="http://127.0.0.1:9", channel="here") as simulator:
+        info = simulator.info()
+        used = {
+            name: url for name, url in info["endpoints"].items() if name in about(kind).endpoints
+        }
+        assert used, info
+        auth = {**simulator.auth_defaults, **info.get("auth", {})}
+        settings = ChannelConfig.model_validate({"type": kind, "auth": auth, "endpoints": used})
+        assert problems(about(kind), settings) == []
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{simulator.url}/sim/info") as answer,
+        ):
+            assert (await answer.json())["endpoints"] == info["endpoints"]

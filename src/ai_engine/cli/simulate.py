@@ -1,35 +1,53 @@
 """`ai-engine simulate`: local servers that speak a platform's API, with a chat page."""
 
 import asyncio
+import inspect
 import json
 import os
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import typer
 import uvloop
 
-from ai_engine.simulators.dingtalk import DingTalkSimulator
+from ai_engine.channels.types import about
+from ai_engine.config.schema import Auth
+from ai_engine.simulators.base import Simulator
+from ai_engine.simulators.types import SIMULATED, build, simulator_class
 
-AppId = Annotated[str, typer.Option(help="The app's client id, also its robot code.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free port.")]
-Secret = Annotated[str, typer.Option(help="The app's secret. It is a simulated one: choose any.")]
-SecretEnv = Annotated[str, typer.Option(help="Environment variable that holds the secret.")]
-SecretFile = Annotated[Path | None, typer.Option(help="File that holds the secret.")]
-EngineUrl = Annotated[
-    str, typer.Option(help="The engine's base URL; without it only Stream mode works.")
-]
-Channel = Annotated[str, typer.Option(help="The channel's name in the engine's configuration.")]
-Host = Annotated[
-    str, typer.Option(help="Address to listen on. Nothing here is protected: keep loopback.")
-]
-PublicUrl = Annotated[
-    str, typer.Option(help="Base URL that others are told, where it is not http://HOST:PORT.")
-]
-RobotName = Annotated[str, typer.Option(help="What people @ in groups.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")]
+_COMMON: Final[dict[str, tuple[Any, Any]]] = {
+    # name: (annotation, default)
+    "port": (
+        Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: a free port.")],
+        8090,
+    ),
+    "engine": (
+        Annotated[str, typer.Option(help="The engine's base URL, where it calls back.")],
+        "",
+    ),
+    "channel": (
+        Annotated[str, typer.Option(help="The channel's name in the engine's configuration.")],
+        "",
+    ),
+    "host": (
+        Annotated[str, typer.Option(help="Where to listen. Nothing is protected: keep loopback.")],
+        "127.0.0.1",
+    ),
+    "public_url": (
+        Annotated[
+            str, typer.Option(help="Base URL that others are told, where it is not HOST:PORT's.")
+        ],
+        "",
+    ),
+    "robot_name": (Annotated[str, typer.Option(help="What people @ in groups.")], "AI助手"),
+    "as_json": (
+        Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")],
+        False,
+    ),
+}
 
 app = typer.Typer(
     help="Run a simulated chat platform: its API, its people, and a chat page.",
@@ -42,95 +60,125 @@ def simulate() -> None:
     """Run a simulated chat platform: its API, its people, and a chat page."""
 
 
-@app.command()
-def dingtalk(
-    *,
-    app_id: AppId,
-    port: Port = 8090,
-    app_secret: Secret = "",
-    app_secret_env: SecretEnv = "",
-    app_secret_file: SecretFile = None,
-    engine: EngineUrl = "",
-    channel: Channel = "dingtalk",
-    host: Host = "127.0.0.1",
-    public_url: PublicUrl = "",
-    robot_name: RobotName = "AI助手",
-    as_json: AsJson = False,
-) -> None:
-    """Simulate DingTalk: robot callbacks, Stream mode, replies, tokens, proactive messages."""
-    secret = _secret(app_secret, app_secret_env, app_secret_file)
-    for name, url in (("--engine", engine), ("--public-url", public_url)):
-        if url and urlsplit(url).scheme not in ("http", "https"):
-            raise typer.BadParameter(f"{url!r} is no http or https URL", param_hint=name)
-    simulator = DingTalkSimulator(
-        app_id=app_id,
-        app_secret=secret,
-        engine=engine,
-        channel=channel,
-        host=host,
-        port=port,
-        public_url=public_url,
-        robot_name=robot_name,
-    )
+def _is_secret(name: str) -> bool:
+    return "SecretStr" in str(Auth.model_fields[name].annotation)
+
+
+def _parameters(type_: str) -> list[inspect.Parameter]:
+    """An option for each credential of the platform; secrets also from a variable or a file."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, simulated in simulator_class(type_).auth_defaults.items():
+        flag = name.replace("_", "-")
+        meant = f"As auth.{name} of the channel. Default: {simulated}"
+        found[name] = (Annotated[str, typer.Option(help=meant)], "")
+        if _is_secret(name):
+            meant = f"Environment variable that holds --{flag}."
+            found[f"{name}_env"] = (Annotated[str, typer.Option(help=meant)], "")
+            meant = f"File that holds --{flag}."
+            found[f"{name}_file"] = (Annotated[Path | None, typer.Option(help=meant)], None)
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+        for name, (annotation, default) in {**found, **_COMMON}.items()
+    ]
+
+
+def _command(type_: str) -> Callable[..., None]:
+    def run(**given: Any) -> None:
+        common = {name: given.pop(name) for name in _COMMON}
+        as_json = bool(common.pop("as_json"))
+        _run(type_, _credentials(type_, given), common, as_json=as_json)
+
+    parameters = _parameters(type_)
+    run.__doc__ = f"Simulate {about(type_).en}: its API, its people, and a chat page."
+    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
+
+
+for _type in SIMULATED:
+    app.command(_type.replace("_", "-"))(_command(_type))
+    if "_" in _type:
+        app.command(_type, hidden=True)(_command(_type))
+
+
+def _run(type_: str, auth: Mapping[str, str], common: Mapping[str, Any], *, as_json: bool) -> None:
+    for name in ("engine", "public_url"):
+        url: str = common[name]
+        if url and urlsplit(str(url)).scheme not in ("http", "https"):
+            flag = f"--{name.replace('_', '-')}"
+            raise typer.BadParameter(f"{url!r} is no http or https URL", param_hint=flag)
+    simulator = build(type_, auth, **{**common, "channel": common["channel"] or type_})
     try:
-        uvloop.run(_serve(simulator, as_json=as_json))
+        uvloop.run(_serve(type_, simulator, as_json=as_json))
     except OSError as error:
         typer.echo(
-            f"Cannot listen on {host}:{port}: {error.strerror or error}. "
+            f"Cannot listen on {common['host']}:{common['port']}: {error.strerror or error}. "
             "Stop what uses it, or choose another --port.",
             err=True,
         )
         raise typer.Exit(1) from error
 
 
-def _secret(plain: str, variable: str, file: Path | None) -> str:
-    if sum(map(bool, (plain, variable, file))) != 1:
-        raise typer.BadParameter(
-            "give exactly one of --app-secret, --app-secret-env and --app-secret-file"
-        )
+def _credentials(type_: str, given: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name: _value(name, given) if _is_secret(name) else str(given[name])
+        for name in simulator_class(type_).auth_defaults
+    }
+
+
+def _value(name: str, given: Mapping[str, Any]) -> str:
+    """One secret, from its option, its variable or its file; empty when none is named."""
+    flag = f"--{name.replace('_', '-')}"
+    plain, variable, file = given[name], given[f"{name}_env"], given[f"{name}_file"]
+    if sum(map(bool, (plain, variable, file))) > 1:
+        raise typer.BadParameter(f"give at most one of {flag}, {flag}-env and {flag}-file")
     if variable:
         plain = os.environ.get(variable, "")
         if not plain:
             raise typer.BadParameter(
-                f"the environment variable {variable} is not set", param_hint="--app-secret-env"
+                f"the environment variable {variable} is not set", param_hint=f"{flag}-env"
             )
     if file:
         try:
             plain = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(
-                f"{file} cannot be read: {error}", param_hint="--app-secret-file"
+                f"{file} cannot be read: {error}", param_hint=f"{flag}-file"
             ) from error
         if not plain:
-            raise typer.BadParameter(f"{file} is empty", param_hint="--app-secret-file")
-    return plain
+            raise typer.BadParameter(f"{file} is empty", param_hint=f"{flag}-file")
+    return str(plain)
 
 
-async def _serve(simulator: DingTalkSimulator, *, as_json: bool) -> None:
+async def _serve(type_: str, simulator: Simulator, *, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT."""
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with simulator:
+        info = simulator.info()
+        endpoints: dict[str, str] = info.get("endpoints", {})
         addresses = {
             "page": f"{simulator.url}/",
-            "api": simulator.url,
-            "oapi": simulator.url,
+            **endpoints,
             "control": f"{simulator.url}/sim/info",
-            "callbacks": simulator.info()["callback_url"],
+            "callbacks": info.get("callback_url", ""),
         }
-        typer.echo(json.dumps(addresses) if as_json else _described(addresses))
+        shown = json.dumps(addresses) if as_json else _described(type_, addresses, endpoints)
+        typer.echo(shown)
         await stopped.wait()
 
 
-def _described(addresses: dict[str, str]) -> str:
-    return "\n".join(
-        (
-            "DingTalk, simulated · 模拟钉钉",
-            f"  chat page · 聊天页面    {addresses['page']}",
-            f"  endpoints.api, .oapi   {addresses['api']}",
-            f"  control API            {addresses['control']}",
-            f"  messages go to         {addresses['callbacks'] or 'stream connections only'}",
-            "Ctrl+C ends it. · 按 Ctrl+C 结束。",
-        )
+def _described(type_: str, addresses: Mapping[str, str], endpoints: Mapping[str, str]) -> str:
+    platform = about(type_)
+    lines = [f"{platform.en}, simulated · 模拟{platform.zh}"]
+    lines.append(f"  chat page · 聊天页面    {addresses['page']}")
+    lines += [f"  {f'endpoints.{name}':<22} {url}" for name, url in endpoints.items()]
+    lines.append(f"  control API            {addresses['control']}")
+    lines.append(
+        f"  messages go to         {addresses['callbacks'] or 'long connections only · 仅长连接'}"
     )
+    lines.append("Ctrl+C ends it. · 按 Ctrl+C 结束。")
+    return "\n".join(lines)
