@@ -16,9 +16,8 @@ from ai_engine.channels.base import (
     WebhookResponse,
 )
 from ai_engine.channels.connector import Connector, address_parts, outgoing_media
-from ai_engine.channels.dingtalk import cards, codec, crypto, directory, events, media
+from ai_engine.channels.dingtalk import ai_cards, cards, codec, crypto, directory, events, media
 from ai_engine.channels.dingtalk.about import ABOUT, SEND
-from ai_engine.channels.dingtalk.ai_cards import AiCards, stream_over
 from ai_engine.channels.dingtalk.client import DingTalkClient, HookGone
 from ai_engine.channels.dingtalk.link import connect
 from ai_engine.channels.dingtalk.render import (
@@ -55,7 +54,9 @@ class DingTalkChannel(Connector):
         self._accept: Accept | None = None
         self._form = "text" if config.reply == "text" else "markdown"
         self._client = DingTalkClient(config, host.egress, host.clock, self)
-        self._cards = AiCards(name, config, self.mode, self._client, host.media, host.clock)
+        self._cards = ai_cards.AiCards(
+            name, config, self.mode, self._client, host.media, host.clock
+        )
         self._wants_cards = cards.wants_cards(config)
         self._no_cards_until = 0.0
         self._quota_used_up = False
@@ -249,7 +250,7 @@ class DingTalkChannel(Connector):
         try:
             rest = await self._cards.finish(handle, outgoing)
         except SendRefused as error:
-            if not stream_over(error):
+            if not ai_cards.stream_over(error):
                 raise
             log.info("channel %s: a card takes no more, a message instead: %s", self.name, error)
             await self._cards.fail(handle)
