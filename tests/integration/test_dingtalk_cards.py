@@ -524,7 +524,7 @@ async def test_the_person_sees_that_the_robot_is_at_work():
     async with world() as (sim, engine):
         message = await asked(sim, engine)
         await engine.channel.seen(message.target)
-        assert sim.contact.reactions == {message.message_id: ["🤔思考中"]}
+        assert sim.contact.reactions == {message.message_id: ["👀收到"]}
 
 
 async def test_people_are_known_by_the_directory():

@@ -17,32 +17,22 @@ from ai_engine.channels.base import (
 )
 from ai_engine.channels.connector import Connector, address_parts, outgoing_media
 from ai_engine.channels.dingtalk import ai_cards, cards, codec, crypto, directory, events, media
-from ai_engine.channels.dingtalk.about import ABOUT, SEND
-from ai_engine.channels.dingtalk.client import DingTalkClient, HookGone
+from ai_engine.channels.dingtalk.about import ABOUT
+from ai_engine.channels.dingtalk.client import DingTalkClient
 from ai_engine.channels.dingtalk.link import connect
-from ai_engine.channels.dingtalk.render import (
-    TEXT_LIMIT_BYTES,
-    link_buttons,
-    rendered,
-    session_body,
-    template_body,
-)
+from ai_engine.channels.dingtalk.render import TEXT_LIMIT_BYTES
+from ai_engine.channels.dingtalk.sender import Sender
 from ai_engine.channels.host import Host
 from ai_engine.channels.keeper import Keeper
 from ai_engine.channels.link import SocketLink
-from ai_engine.channels.text import split
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Malformed, NotFound, SendRefused
 from ai_engine.domain.message import Attachment, Chat, ChatKind, InboundMessage, Json, Media
 
 log = logging.getLogger(__name__)
 
-_EXPIRY_MARGIN_SECONDS: Final = 5.0
 CARDS_PAUSE_SECONDS: Final = 600.0
 """After a refused card, answers go as messages for so long; then a card is tried again."""
-_THINKING: Final = "🤔思考中"
-_EMOTION: Final = {"emotionId": "2659900", "backgroundId": "im_bg_1"}
-"""A reaction with words of our own (`RobotReplyEmotion` of the vendor's SDK, emotionType 2)."""
 
 
 class DingTalkChannel(Connector):
@@ -52,8 +42,8 @@ class DingTalkChannel(Connector):
         super().__init__(ABOUT, name, config, host)
         self._keeper: Keeper | None = None
         self._accept: Accept | None = None
-        self._form = "text" if config.reply == "text" else "markdown"
         self._client = DingTalkClient(config, host.egress, host.clock, self)
+        self._sender = Sender(name, config, self._client, host.clock)
         self._cards = ai_cards.AiCards(
             name, config, self.mode, self._client, host.media, host.clock
         )
@@ -63,15 +53,15 @@ class DingTalkChannel(Connector):
         self.capabilities = Capabilities(
             text_limit=TEXT_LIMIT_BYTES,
             text_unit="bytes",
-            markdown=self._wants_cards or self._form == "markdown",
-            cards=self._wants_cards or self._form == "markdown",
+            markdown=self._wants_cards or self._sender.form == "markdown",
+            cards=self._wants_cards or self._sender.form == "markdown",
             streaming=self._wants_cards,
             stream_interval_ms=cards.INTERVAL_MS if self._wants_cards else 0,
             idempotent=self._wants_cards,
             images=True,
             files=True,
             media_bytes_max=media.BYTES_MAX,
-            seen=True,
+            seen=not self._wants_cards,  # a card shows it by itself
         )
 
     async def close(self) -> None:
@@ -197,7 +187,7 @@ class DingTalkChannel(Connector):
         return self._accept
 
     async def fetch(self, attachment: Attachment, target: Json) -> Media:
-        code = self._robot_code(target)
+        code = self._sender.robot_code(target)
         return await media.fetch(self._client, attachment, code, self.capabilities.media_bytes_max)
 
     # Out.
@@ -207,9 +197,9 @@ class DingTalkChannel(Connector):
         and files. What must be uploaded is uploaded first: a failure shows nothing twice."""
         shown = await self._uploaded(outgoing)
         if not (self._is_card(outgoing) and await self._sent_as_card(outgoing)):
-            await self._send_words(outgoing)
+            await self._sender.words(outgoing)
         for template in shown:
-            await self._send_template(template, outgoing.target)
+            await self._sender.template(template, outgoing.target)
 
     def _is_card(self, outgoing: Outgoing) -> bool:
         card = outgoing.reply.card
@@ -224,7 +214,7 @@ class DingTalkChannel(Connector):
         except SendRefused as error:
             self._pause_cards(error)
             return False
-        await self._send_parts(rest, outgoing)
+        await self._sender.parts(rest, outgoing)
         return True
 
     def _pause_cards(self, error: SendRefused) -> None:
@@ -254,92 +244,20 @@ class DingTalkChannel(Connector):
                 raise
             log.info("channel %s: a card takes no more, a message instead: %s", self.name, error)
             await self._cards.fail(handle)
-            await self._send_words(outgoing)
+            await self._sender.words(outgoing)
         else:
-            await self._send_parts(rest, outgoing)
+            await self._sender.parts(rest, outgoing)
         for template in shown:
-            await self._send_template(template, outgoing.target)
+            await self._sender.template(template, outgoing.target)
 
     async def _uploaded(self, outgoing: Outgoing) -> list[Json]:
         limit = self.capabilities.media_bytes_max
         found = [await outgoing_media(self.host, each, limit) for each in outgoing.reply.media]
         return [await media.uploaded(self._client, each) for each in found]
 
-    async def _send_words(self, outgoing: Outgoing) -> None:
-        """By the sessionWebhook while it lives, else by the proactive API."""
-        buttons = link_buttons(outgoing.reply) if self._form == "markdown" else ()
-        words = rendered(outgoing.reply, self._form, links=not buttons)
-        parts = split(words, TEXT_LIMIT_BYTES, "bytes")
-        if buttons and len(parts) == 1:
-            body = session_body(words, self._form, "", buttons)
-            await self._send_one(body, template_body(words, self._form, buttons), outgoing)
-            return
-        await self._send_parts(
-            split(rendered(outgoing.reply, self._form), TEXT_LIMIT_BYTES, "bytes"), outgoing
-        )
-
-    async def _send_parts(self, parts: list[str], outgoing: Outgoing) -> None:
-        for n, words in enumerate(parts, 1):
-            last = n == len(parts) and outgoing.reply.final
-            mention = self._mention(outgoing.target) if last else ""
-            body = session_body(words, self._form, mention)
-            await self._send_one(body, template_body(words, self._form), outgoing)
-
-    async def _send_one(self, body: Json, template: Json, outgoing: Outgoing) -> None:
-        target = outgoing.target
-        hook, expires = target.get("sessionWebhook", ""), target.get("expires", 0.0)
-        if hook and (not expires or self.clock.time() < expires - _EXPIRY_MARGIN_SECONDS):
-            try:
-                await self._client.send_by_session(hook, body, outgoing.reply.produced_by)
-            except HookGone as gone:
-                log.info("channel %s: sessionWebhook unusable (%s)", self.name, gone)
-            else:
-                return
-        await self._send_template(template, target)
-
-    @staticmethod
-    def _mention(target: Json) -> str:
-        """In a group the asker is notified; a long answer notifies once, with its last part."""
-        return target.get("senderStaffId", "") if target.get("conversationType") == "2" else ""
-
-    def _robot_code(self, target: Json) -> str:
-        """Raises SendRefused: none is known."""
-        auth = self.config.auth
-        found = auth.robot_code or target.get("robotCode") or auth.app_id
-        if not found:
-            raise SendRefused(
-                "no robot code is known", hint="set auth.app_id, or auth.robot_code if it differs"
-            )
-        return found
-
-    async def _send_template(self, template: Json, target: Json) -> None:
-        robot_code = self._robot_code(target)
-        if target.get("conversationType") == "2":
-            await self._client.send_group(target["conversationId"], robot_code, template)
-        elif target.get("senderStaffId"):
-            await self._client.send_private(target["senderStaffId"], robot_code, template)
-        else:
-            raise SendRefused(
-                "the session's reply address is over and DingTalk gave no staff id of the person",
-                hint="publish the app; people outside the organisation cannot be reached later",
-            )
-
     async def seen(self, target: Json) -> None:
-        """A reaction below the person's message."""
-        message, conversation = target.get("msgId", ""), target.get("conversationId", "")
-        if not message or not conversation:
-            return
-        words = {"emotionName": _THINKING, "text": _THINKING}
-        body: Json = {
-            "robotCode": self._robot_code(target),
-            "openMsgId": message,
-            "openConversationId": conversation,
-            "emotionType": 2,
-            "emotionName": _THINKING,
-            "textEmotion": {**_EMOTION, **words},
-        }
-        path = "/v1.0/robot/emotion/reply"
-        await self._client.call("POST", path, body, what=path, permission=SEND)
+        """A reaction below the person's message; it costs one call of the monthly quota."""
+        await self._sender.react(target)
 
     def address(self, to: str) -> Address:
         word, found = address_parts(to, {"user": "staff id", "group": "open conversation id"})
