@@ -100,7 +100,7 @@ class DingTalkClient:
         await self.tokens.close()
 
     async def fresh_token(self) -> str:
-        """A token asked for now: proves the credentials. Raises SendRefused, SendRetryable."""
+        """A new token, which proves the credentials. Raises SendRefused, SendRetryable."""
         return (await self._fetch_token())[0]
 
     async def call(
