@@ -9,6 +9,10 @@ from ai_engine.simulators.people import Conversation, Person
 from ai_engine.simulators.telegram.markup import entities_of
 
 MESSAGES_MAX = 50_000
+NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+"""Sent only when `allowed_updates` names them (Bot API, setWebhook)."""
+WANTED = ("message", "edited_message", "callback_query", "message_reaction", "my_chat_member")
+"""What an administrator who registers the engine's address asks for."""
 
 
 def user_object(number: int, person: Person) -> Json:

@@ -22,20 +22,19 @@ from ai_engine.simulators.telegram.objects import (
     content_of,
     user_object,
 )
-from ai_engine.simulators.telegram.updates import Hook, RetryTimes, Updates
+from ai_engine.simulators.telegram.updates import RetryTimes, Updates
 from ai_engine.simulators.telegram.wire import MaskedWireLog
 
 PRESSES_MAX = 10_000
 REACTIONS = {"good": "👍", "bad": "👎"}
-WANTED = ("message", "edited_message", "callback_query", "message_reaction", "my_chat_member")
 
 
 class TelegramSimulator(Simulator):
     """Telegram with one bot, which is the engine. Arguments: see `Simulator`, and
 
     token: the bot's, `<bot id>:<secret>`.
-    secret_token: what the webhook was given, when `engine` is set: then a webhook leads to the
-        engine from the start. Without `engine` the bot asks by getUpdates, or sets its own.
+    secret_token: what the webhook was given, when `engine` is set (from the start or later): then
+        a webhook leads to the engine, until the bot sets or deletes one, or asks by getUpdates.
     robot_name, username: the bot's name, and what people @ in groups (either is understood).
     retry: of updates that the webhook did not take.
     """
@@ -72,6 +71,7 @@ class TelegramSimulator(Simulator):
             clock=clock,
         )
         self.token = token
+        self.secret_token = secret_token
         self.robot_name = robot_name
         self.username = username
         number = token.partition(":")[0]
@@ -90,10 +90,6 @@ class TelegramSimulator(Simulator):
         self.new_id_of_groups = 0
         """The id of the default group as a supergroup, once it was asked for."""
         self._started: set[str] = set()
-        if self.engine:
-            url = f"{self.engine}/api/message/{self.channel}"
-            self.updates.hook = Hook(url=url, secret=secret_token)
-            self.updates.allowed = list(WANTED)
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         return [(method, path, self.logged(handler)) for method, path, handler in self.api.routes()]

@@ -15,6 +15,7 @@ import msgspec
 
 from ai_engine.domain.errors import NotFound, Overloaded
 from ai_engine.domain.message import Json
+from ai_engine.simulators.telegram.objects import NOT_BY_DEFAULT, WANTED
 from ai_engine.simulators.telegram.params import ApiError, Params, bad
 from ai_engine.simulators.telegram.spoiling import encoded, in_order, spoiled
 
@@ -28,8 +29,6 @@ REORDER_SECONDS = 1.0
 HOLD_SECONDS_MAX = 50
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 WRONG = "-wrong"
-NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
-"""Sent only when `allowed_updates` names them (Bot API, setWebhook)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,8 @@ class Updates:
     def __init__(self, simulator: "TelegramSimulator", times: RetryTimes) -> None:
         self._sim = simulator
         self._times = times
-        self.hook: Hook | None = None
+        self._hook: Hook | None = None
+        self._bot_chose = False  # it has called setWebhook, deleteWebhook or getUpdates
         self.allowed: list[str] = []
         self._pending: OrderedDict[int, Pending] = OrderedDict()
         self._kept: OrderedDict[str, Sent] = OrderedDict()
@@ -92,6 +92,15 @@ class Updates:
         self._answers = 0
         self._held: set[str] | None = None
         """Conversations that are served when `together` ends."""
+
+    @property
+    def hook(self) -> Hook | None:
+        """Until the bot chooses for itself: the engine's address, if there is an engine."""
+        sim = self._sim
+        url = f"{sim.engine}/api/message/{sim.channel}"
+        if not self._bot_chose and sim.engine and (self._hook is None or self._hook.url != url):
+            self._hook, self.allowed = Hook(url=url, secret=sim.secret_token), list(WANTED)
+        return self._hook
 
     @property
     def waiting(self) -> int:
@@ -153,7 +162,7 @@ class Updates:
 
     def set_hook(self, hook: Hook | None) -> None:
         """A new webhook, or none; what waits goes there at once."""
-        self.hook = hook
+        self._hook, self._bot_chose = hook, True
         if hook is not None:
             for conversation in {pending.conversation for pending in self._pending.values()}:
                 self._serve(conversation)
@@ -318,6 +327,7 @@ class Updates:
                 "Conflict: can't use getUpdates method while webhook is active; "
                 "use deleteWebhook to delete the webhook first",
             )
+        self._bot_chose = True
         superseded = self._newest_poll()
         if self._sim.faults.take("rival"):
             raise self._other()
