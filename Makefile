@@ -1,7 +1,7 @@
 # The front door. Each target calls one thing; scripts/ has the details.
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check chaos bench docs format requirements clean
+.PHONY: help setup setup-dev demo test check chaos quality bench docs format requirements clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,9 @@ check: setup-dev ## the quick loop: lint, types, floors, unit tests
 
 chaos: setup-dev ## kill the real process again and again
 	@$(PY) -m pytest tests/chaos -n 0
+
+quality: setup-dev ## every connector's grade, and whether the tests notice a broken rule
+	@$(PY) scripts/quality.py --disable
 
 bench: setup ## figures for docs/benchmarks.md
 	@$(PY) benchmarks/run.py

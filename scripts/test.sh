@@ -15,5 +15,7 @@ echo "== tests"
 $bin/pytest -n 2 --dist loadfile -m "not chaos and not serial" --durations 10
 echo "== branch coverage of the road"
 scripts/coverage.sh
+echo "== quality of the connectors: what tests notice when a rule is broken"
+$bin/python scripts/quality.py --disable
 echo "== chaos and what wants the machine for itself"
 $bin/pytest -n 0 -m "chaos or serial" --durations 5

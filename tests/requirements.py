@@ -18,7 +18,6 @@ class Requirement:
     """Why not yet."""
 
 
-_CHANNELS = "with the other connectors and the AI cards of DingTalk"
 _PLUGINS = "with the plugin runtime"
 _GOVERNANCE = "with roles, approvals, masking and the audit chain"
 _SCALE = "with the Redis and PostgreSQL engines"
@@ -40,10 +39,13 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     # 1.2 permissions
     "permission:cards": R(
-        says="Rich cards need the scope Card.Streaming.Write.", deferred=_CHANNELS
+        says="Rich cards need the scope Card.Streaming.Write; when it is missing the "
+        "administrator reads exactly that.",
+        where="channels.dingtalk.ai_cards, channels.dingtalk.about",
     ),
     "permission:instances": R(
-        says="Managing robot instances needs a scope of its own.", deferred=_CHANNELS
+        says="Managing robot instances needs a scope of its own (Card.Instance.Write).",
+        where="channels.dingtalk.ai_cards, channels.dingtalk.about",
     ),
     "permission:messages": R(
         says="Sending plain messages needs the scope qyapi_robot_sendmsg; when it is missing the "
@@ -124,7 +126,8 @@ REQUIREMENTS: dict[str, Requirement] = {
         says="message_format.text_template frames every answer.", where="pipeline.replies"
     ),
     "config:card-width": R(
-        says="message_format.card_width sets a card's width.", deferred=_CHANNELS
+        says="message_format.card_width sets a card's width, as far as the platform has widths.",
+        where="channels.dingtalk.cards, channels.teams.cards, channels.feishu.cards",
     ),
     "config:plugin-reload": R(
         says="plugins.auto_reload and plugins.scan_interval rule reloading.", deferred=_PLUGINS
@@ -168,7 +171,10 @@ REQUIREMENTS: dict[str, Requirement] = {
     ),
     # 4.1 verification
     "verify:text": R(says="Text goes both ways.", where="pipeline, simulators.dingtalk"),
-    "verify:cards": R(says="Cards are rendered.", deferred=_CHANNELS),
+    "verify:cards": R(
+        says="Cards are rendered, and their buttons come back.",
+        where="cli.verification, channels",
+    ),
     "verify:skills": R(
         says="Several skills work together in one turn.", where="assistant.tool_round"
     ),

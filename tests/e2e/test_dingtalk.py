@@ -118,6 +118,7 @@ async def test_text_goes_both_ways(tmp_path, mode, chat):
         assert mentioned == (["zhangsan"] if chat == "group" else [])
 
 
+@pytest.mark.requirement("verify:cards")
 @pytest.mark.parametrize(("mode", "chat"), [("webhook", "group"), ("stream", "private")])
 async def test_an_answer_grows_in_an_ai_card(tmp_path, mode, chat):
     async with world(tmp_path, mode, reply="card") as here:

@@ -127,6 +127,7 @@ async def test_a_card_whose_text_is_refused_ends_as_failed_and_the_answer_comes_
         ]
 
 
+@pytest.mark.requirement("permission:cards")
 async def test_without_the_right_to_stream_the_answer_comes_as_a_message_and_the_right_is_named():
     async with world("stream", reply="card") as (sim, engine):
         message = await asked(sim, engine)
@@ -142,6 +143,7 @@ async def test_without_the_right_to_stream_the_answer_comes_as_a_message_and_the
         assert "missing" not in engine.channel.status().detail
 
 
+@pytest.mark.requirement("permission:instances")
 async def test_without_the_right_to_make_cards_nothing_streams_and_messages_go():
     async with world("stream", reply="card") as (sim, engine):
         message = await asked(sim, engine)
@@ -247,6 +249,7 @@ async def test_a_template_in_the_settings_makes_answers_cards(setting: dict[str,
         assert f'"cardTemplateId":"{template}"' in sim.wire.rows(path=CREATE)[0]["body"]
 
 
+@pytest.mark.requirement("config:card-width")
 @pytest.mark.parametrize(("width", "wide"), [(750, "true"), (300, "false")])
 async def test_the_width_of_cards_chooses_between_the_two_layouts_that_there_are(
     width: int, wide: str
@@ -275,6 +278,7 @@ async def test_a_repeated_card_shows_once():
 # Buttons
 
 
+@pytest.mark.requirement("verify:cards")
 async def test_a_card_with_buttons_is_a_card_and_a_press_comes_back_over_the_stream():
     async with world("stream") as (sim, engine):
         message = await asked(sim, engine, chat="group")

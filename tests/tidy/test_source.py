@@ -91,6 +91,8 @@ def test_every_module_is_used():
         parts = path.relative_to(SOURCE.parent).with_suffix("").parts
         dotted = ".".join(parts)
         from_package = rf"from {re.escape('.'.join(parts[:-1]))} import [^#]*\b{parts[-1]}\b"
+        if parts[1:2] == ("channels",) and parts[-1] in ("about", "channel"):
+            continue  # channels.types imports them by the type's name
         used = re.search(rf"\b{re.escape(dotted)}\b", everything + starts) or re.search(
             from_package, everything
         )

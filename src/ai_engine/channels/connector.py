@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -24,7 +25,7 @@ from ai_engine.domain.message import Attachment, Json, Media
 log = logging.getLogger(__name__)
 
 
-class Connector:
+class Connector(ABC):
     """Implements `ai_engine.channels.base.Channel`; a connector overrides what its platform has."""
 
     capabilities: Capabilities
@@ -72,8 +73,8 @@ class Connector:
 
     # Out.
 
-    async def send(self, outgoing: Outgoing) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def send(self, outgoing: Outgoing) -> None: ...
 
     async def open_stream(self, target: Json, key: str) -> Json | None:
         return None

@@ -154,7 +154,7 @@ class TeamsClient:
         raise SendRefused(said, hint=_hint(answer.status, code))
 
     async def token(self) -> str:
-        """A new access token, asked for now.
+        """A new access token, asked for at once.
 
         Raises:
             Unauthenticated: app id, secret or tenant are wrong. SendRetryable.

@@ -71,7 +71,7 @@ def read(header: str) -> tuple[str, str]:
 
 
 def verify(token: str, key: Key | None, body: bytes, app_id: str, now: float) -> None:
-    """Return when the token is Bot Framework's, for this app, for now, and for this body's
+    """Return when the token is Bot Framework's, for this app and time, and for this body's
     service URL and channel. `now`: seconds since the Unix epoch.
 
     Raises:
