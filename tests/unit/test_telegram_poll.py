@@ -109,4 +109,17 @@ async def test_a_fault_of_the_engine_ends_polling_unconfirmed():
     _, task = await polled(client, take, WatchedClock())
     with pytest.raises(RuntimeError):
         await task
-    assert client.asked == [(0, 25, 35.0)]
+    assert client.asked == [(0, 0, 10.0)]
+
+
+async def test_the_first_question_is_answered_at_once_and_later_ones_are_held():
+    async def take(update):
+        pass
+
+    client = Client(updates(), updates(1))
+    poller, task = await polled(client, take, WatchedClock())
+    async with asyncio.timeout(5):
+        await client.idle.wait()
+    assert poller.state == "connected"
+    assert [held for _, held, _ in client.asked] == [0, 25, 25]
+    await ended(task)

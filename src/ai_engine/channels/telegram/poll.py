@@ -77,16 +77,21 @@ class Poller:
                 await self._take_all(updates)
 
     async def _ask(self) -> list[Json]:
-        """Raises SendRetryable, SendRefused."""
+        """Until Telegram has answered once nothing is held: whether it answers is known at once.
+
+        Raises:
+            SendRetryable, SendRefused.
+        """
+        hold = self._hold if self.state == "connected" else 0
         said = await self._client.ask(
             "getUpdates",
             {
                 "offset": self._offset,
                 "limit": _BATCH,
-                "timeout": self._hold,
+                "timeout": hold,
                 "allowed_updates": list(UPDATES),
             },
-            seconds_max=self._hold + _ANSWER_SECONDS,
+            seconds_max=hold + _ANSWER_SECONDS,
         )
         if said.status == 409:
             await self._conflict(said)
