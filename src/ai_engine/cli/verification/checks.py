@@ -135,6 +135,8 @@ async def _stream(world: World) -> str:
     entry = await world.ask("stream", "".join(script.PIECES))
     if entry.state == "failed":
         raise Failed("the stream ended as failed")
+    if not entry.edits:  # such as an answer to a command; one in a group can grow then
+        entry = await world.ask("stream", "".join(script.PIECES), group=True)
     if not entry.edits:
         raise Failed("the answer came in one piece")
     return f"{entry.edits} updates, then finished"

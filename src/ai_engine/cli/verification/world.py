@@ -104,7 +104,7 @@ async def world(
         for name, simulated in simulator_class(type_).auth_defaults.items()
     }
     with tempfile.TemporaryDirectory(prefix="ai-engine-verify-") as folder:
-        async with build(type_, auth, channel=CHANNEL) as simulator:
+        async with build(type_, auth, channel=CHANNEL, clock=used) as simulator:
             path = Path(folder) / "ai-engine.json"
             write_private(path, _configuration(type_, settings, about, simulator, auth))
             acting = script.Script(used)
