@@ -30,6 +30,7 @@ from ai_engine.domain.texts import text
 from ai_engine.events.base import Events, MemoryEvents
 from ai_engine.gateway import MessageEndpoint, Operations
 from ai_engine.journal.base import Journal, Limits
+from ai_engine.journal.notes import ChannelNotes
 from ai_engine.journal.sqlite import SqliteJournal
 from ai_engine.observe.health import Health
 from ai_engine.observe.logging import Logs, secret_values
@@ -101,9 +102,7 @@ class Engine:
         if (logs := options.logs) is not None:
             self.metrics.watch_log(lambda: logs.dropped)
         self.access = Access(options.data, options.clock)
-        self.ingress = Ingress(
-            journal, self.events, self.metrics, self.clock, lambda: self.config
-        )
+        self.ingress = Ingress(journal, self.events, self.metrics, self.clock, lambda: self.config)
         self._share = OwnShare()
         self._plan: Plan | None = None
         self._started_with = options.live.current.config
@@ -183,6 +182,7 @@ class Engine:
             clock=self.clock,
             media=self.media,
             stored=self._stored(name),
+            notes=ChannelNotes(self.journal, name),
             events=self.events,
         )
         if kind not in BUILT_IN:

@@ -9,6 +9,7 @@ from ai_engine.domain.message import Lane, MessageKind
 from ai_engine.domain.reply import Card, Reply
 from ai_engine.domain.session import Context, HistoryEntry
 from ai_engine.journal.base import Limits, Outcome, Suspended
+from ai_engine.journal.notes import REMEMBERED_MAX
 
 from support.clock import ManualClock
 from support.journals import DURABLE, ENGINES, Desk, Engine, killed, message, opened, replies
@@ -1040,3 +1041,74 @@ async def test_the_eighth_crash_is_a_dead_letter_with_a_reply(durable: Engine, t
 
 def _entry(text: str) -> HistoryEntry:
     return HistoryEntry(role="user", text=text)
+
+
+# Notes.
+
+
+async def test_a_note_can_be_read_at_once_and_is_its_channels_own(j: Desk):
+    j.journal.note("one", "k", "first")
+    j.journal.note("two", "k", "第二")
+    j.journal.note("one", "k", "newest")
+    assert await j.journal.noted("one", "k") == "newest"
+    assert await j.journal.noted("two", "k") == "第二"
+    assert await j.journal.noted("two", "other") is None
+
+
+async def test_more_notes_than_a_process_remembers_are_read_from_the_store(j: Desk):
+    for number in range(REMEMBERED_MAX + 10):
+        j.journal.note("one", f"k{number}", f"v{number}")
+    await j.settle()
+    assert len(j.journal._notes) == REMEMBERED_MAX
+    for number in (0, 9, 10, REMEMBERED_MAX + 9):
+        assert await j.journal.noted("one", f"k{number}") == f"v{number}"
+
+
+async def test_a_note_is_over_after_its_time_and_a_newer_one_begins_anew(j: Desk, clock):
+    seven_days = 7 * 24 * HOUR
+    j.journal.note("one", "old", "v")
+    j.journal.note("one", "renewed", "v")
+    await j.settle()
+    await clock.advance(seven_days - 60)
+    assert await j.journal.noted("one", "old") == "v"
+    j.journal.note("one", "renewed", "w")
+    await clock.advance(61)
+    await j.settle()
+    assert await j.journal.noted("one", "old") is None
+    assert await j.journal.noted("one", "renewed") == "w"
+    j.journal._notes.clear()
+    assert await j.journal.noted("one", "old") is None
+    assert await j.journal.noted("one", "renewed") == "w"
+
+
+async def test_a_note_that_is_too_long_is_not_kept_and_the_former_one_stays(j: Desk, caplog):
+    most = Limits().note_bytes_max
+    j.journal.note("one", "k", "字" * ((most - 1) // 3))
+    j.journal.note("one", "k", "x" * most)
+    assert await j.journal.noted("one", "k") == "字" * ((most - 1) // 3)
+    assert "is not kept" in caplog.text
+    j.journal.note("one", "k" * most, "v")
+    assert await j.journal.noted("one", "k" * most) is None
+
+
+async def test_notes_survive_the_process(durable: Engine, tmp_path, clock):
+    async with opened(durable, tmp_path, clock) as j:
+        j.journal.note("one", "closed", "v")
+    async with killed(durable, tmp_path, clock) as j:
+        j.journal.note("one", "killed", "v")
+        await j.settle()
+    async with opened(durable, tmp_path, clock) as j:
+        assert await j.journal.noted("one", "closed") == "v"
+        assert await j.journal.noted("one", "killed") == "v"
+
+
+async def test_messages_go_their_way_whatever_is_noted_beside_them(j: Desk):
+    j.journal.note("web", "before", "v")
+    await j.accept("hi", id="p1")
+    j.journal.note("web", "p1", "v")
+    await j.answer(await j.turns.next(), "answer")
+    delivery = await j.deliveries.next()
+    j.journal.note("web", "sent", delivery.reply.id)
+    await j.journal.delivered(delivery)
+    assert await j.journal.noted("web", "sent") == delivery.reply.id
+    assert await j.no_delivery()

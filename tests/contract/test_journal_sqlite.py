@@ -13,6 +13,7 @@ import pytest
 from ai_engine.domain.clock import SystemClock
 from ai_engine.domain.errors import EngineError, LostLease, Overloaded
 from ai_engine.domain.session import Context, HistoryEntry
+from ai_engine.journal import sqlite_schema
 from ai_engine.journal.base import AuditEntry, Limits, Outcome, Suspended
 from ai_engine.journal.sqlite import SqliteJournal
 from ai_engine.journal.sqlite_book import SqliteBook
@@ -147,7 +148,42 @@ async def test_a_duplicate_is_seen_in_its_own_batch_whatever_was_written_in_betw
         assert [(await first).duplicate, (await again).duplicate] == [False, True]
 
 
+async def test_notes_cost_no_fsync_and_no_write_before_the_next_one(j: Desk, path):
+    for n in range(3):
+        await j.accept()
+        before = (await j.journal.stats()).syncs
+        j.journal.note("web", f"p{n}", "x" * 1000)
+        turn = await j.turns.next()
+        j.journal.note("web", f"a{n}", "x" * 1000)
+        await j.answer(turn, "answer")
+        await j.journal.delivered(await j.deliveries.next())
+        j.journal.note("web", f"d{n}", "x" * 1000)
+        assert (await j.journal.stats()).syncs - before == 1
+    assert rows(path, "SELECT count(*) FROM note") == [(9,)]
+
+
+async def test_a_note_is_written_soon_when_nothing_else_is(tmp_path, path):
+    async with SqliteJournal(path) as journal:
+        journal.note("web", "k", "v")
+        async with asyncio.timeout(TIMEOUT):
+            while not rows(path, "SELECT 1 FROM note"):
+                await asyncio.sleep(0.01)
+        assert journal._writer.syncs == 0
+
+
 # Several processes.
+
+
+async def test_a_process_that_does_not_own_the_journal_notes_and_reads_notes(path, tmp_path, clock):
+    async with opened(SQLITE, tmp_path, clock) as j, SqliteJournal(path, Limits(), clock) as other:
+        await j.settle()
+        j.journal.note("web", "of the owner", "v")
+        other.note("web", "of the other", "w")
+        await j.settle()
+        await other.stats()
+        assert await other.noted("web", "of the owner") == "v"
+        assert await j.journal.noted("web", "of the other") == "w"
+        assert not other.owner
 
 
 async def test_messages_that_other_processes_accept_become_turns_in_order(path, tmp_path):
@@ -380,6 +416,25 @@ async def test_the_file_of_a_newer_program_is_refused(path):
             pass
 
 
+async def test_a_file_of_format_1_is_upgraded_and_keeps_what_it_held(path, tmp_path, clock):
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            f"PRAGMA journal_mode=WAL;{sqlite_schema.TABLES}"
+            "INSERT INTO meta VALUES ('format', 1), ('epoch', 0), ('event_base', 0);"
+        )
+    async with SqliteJournal(path, Limits(), clock) as first:
+        assert rows(path, "SELECT value FROM meta WHERE key = 'format'") == [(2,)]
+        await first.accept(message("kept"), "k")
+        first.note("web", "k", "v")
+    async with opened(SQLITE, tmp_path, clock) as j:
+        assert (await j.turns.next()).message.text == "kept"
+        assert await j.journal.noted("web", "k") == "v"
+    made = tmp_path / "new.db"
+    async with SqliteJournal(made):
+        tables = "SELECT name, sql FROM sqlite_master ORDER BY name"
+        assert rows(path, tables) == rows(made, tables)
+
+
 async def test_a_file_that_is_no_journal_is_refused_with_a_hint(path, tmp_path):
     path.write_bytes(b"not a database, but long enough to be read as one" * 100)
     with pytest.raises(EngineError) as refused:
@@ -426,6 +481,7 @@ async def test_everything_is_forgotten_at_its_time(path, tmp_path, clock):
         await j.accept(key="k3")
         await j.answer(await j.turns.next(), "lost", history=[entry])
         await j.journal.undeliverable(await j.deliveries.next(), "404")
+        j.journal.note("web", "k", "v")
 
         async def counted(seconds: float) -> dict[str, int]:
             await clock.advance(seconds - 200)
@@ -435,7 +491,7 @@ async def test_everything_is_forgotten_at_its_time(path, tmp_path, clock):
             tables = ("inbound", "outbox", "event", "history", "session", "known", "trace", "dead")
             return {
                 table: rows(path, f"SELECT count(*) FROM {table}")[0][0]
-                for table in (*tables, "audit", "suspended")
+                for table in (*tables, "audit", "suspended", "note")
             }
 
         assert await counted(1800) == {
@@ -449,12 +505,13 @@ async def test_everything_is_forgotten_at_its_time(path, tmp_path, clock):
             "dead": 2,
             "audit": 2,
             "suspended": 1,
+            "note": 1,
         }
         assert (await counted(HOUR))["inbound"] == 1  # the dead one
         after = await counted(25 * HOUR)
         assert (after["outbox"], after["event"], after["session"]) == (1, 0, 1)
         after = await counted(7 * 24 * HOUR)
-        assert (after["known"], after["trace"]) == (0, 0)
+        assert (after["known"], after["trace"], after["note"]) == (0, 0, 0)
         assert (after["dead"], after["audit"]) == (2, 2)
         after = await counted(25 * 24 * HOUR)
         assert set(after.values()) == {0}

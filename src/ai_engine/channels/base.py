@@ -107,6 +107,24 @@ class MediaStore(Protocol):
         ...
 
 
+class Notes(Protocol):
+    """What a connector must know of a message again, after a restart too: by a key of its own, for
+    7 days (`journal.base.Limits`). Implemented by `journal.notes`."""
+
+    def put(self, key: str, value: str) -> None:
+        """Keep the value, at once and without waiting; on the disk within 50 ms. A crash in that
+        moment loses it. Key and value of more than 4 KiB together are not kept."""
+        ...
+
+    async def get(self, key: str) -> str | None:
+        """The newest value; None when there is none, or it is too old.
+
+        Raises:
+            EngineError: the journal cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """A person as the platform's directory knows them."""

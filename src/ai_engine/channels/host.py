@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ai_engine.channels.base import MediaStore, StoredReplies
+from ai_engine.channels.base import MediaStore, Notes, StoredReplies
 from ai_engine.domain.clock import Clock
 from ai_engine.events.base import Events
 from ai_engine.security.egress import Egress
@@ -17,4 +17,6 @@ class Host:
     media: MediaStore
     stored: StoredReplies
     """This channel's answers by the platform's message id."""
+    notes: Notes
+    """This channel's own."""
     events: Events

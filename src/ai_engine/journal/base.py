@@ -33,6 +33,10 @@ class Limits:
     crash_alone_from: int = 3
     """From this crash on, the message's turn runs with no other turn beside it."""
     delivery_attempts_max: int = 12
+    note_seconds: float = 7 * 24 * 3600.0
+    """How long a connector's note can be read (`noted`)."""
+    note_bytes_max: int = 4096
+    """Key and value of a note in UTF-8; a longer one is not kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +280,27 @@ class Journal(Protocol):
     async def undeliverable(self, delivery: Delivery, error: str) -> None:
         """Never will be taken: a dead letter; the session's later replies go on."""
         ...
+
+    # What connectors note of messages.
+
+    def note(self, channel: str, key: str, value: str) -> None:
+        """Keep a value under a channel's key for `Limits.note_seconds`; a later one replaces it.
+
+        Never waits: it can be read at once, and is written like `delivered`, within 50 ms. A crash
+        before loses it. What is longer than `Limits.note_bytes_max` is not kept, with a warning:
+        half a value would say something else.
+        """
+        ...
+
+    async def noted(self, channel: str, key: str) -> str | None:
+        """The value, also of another process or of one before a restart; None when there is none.
+
+        Raises:
+            EngineError: the store cannot be read.
+        """
+        ...
+
+    # The end.
 
     async def drain(self) -> None:
         """Stop offering turns: `turns` ends, `accept` refuses. Turns in flight may still be ended;

@@ -89,6 +89,10 @@ class Book(Protocol):
 
     def add_audit(self, row: Inbound, entries: Sequence[AuditEntry]) -> None: ...
 
+    def save_note(self, channel: str, key: str, value: str) -> None:
+        """Keep the newest value of each channel's key."""
+        ...
+
     def add_dead(self, row: DeadRow) -> None: ...
 
     def dead(self, id: str) -> DeadRow | None: ...  # noqa: A002 - the field's own name

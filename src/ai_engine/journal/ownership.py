@@ -73,8 +73,9 @@ class OwnedJournal(ABC, Generic[B]):
         """
 
     @abstractmethod
-    def _post_lazily(self, run: Callable[[B], None]) -> None:
-        """Apply `run` with the next write, within 50 ms; nobody waits for it."""
+    def _post_lazily(self, run: Callable[[B], None], *, fenced: bool = True) -> None:
+        """Apply `run` with the next write, within 50 ms; nobody waits for it. `fenced`: only while
+        this process owns the journal."""
 
     @abstractmethod
     async def _own(self) -> None:

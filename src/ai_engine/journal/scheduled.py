@@ -22,7 +22,8 @@ from ai_engine.journal.base import (
     Turn,
 )
 from ai_engine.journal.book import Book
-from ai_engine.journal.ownership import B, OwnedJournal
+from ai_engine.journal.notes import NotingJournal
+from ai_engine.journal.ownership import B
 from ai_engine.journal.refusals import full_outbox
 from ai_engine.journal.rows import Committed, Failed, Inbound, OutboxRow, Started
 
@@ -34,7 +35,7 @@ RETRY_SECONDS = 1.0
 """Pause after a start that the store could not write."""
 
 
-class ScheduledJournal(OwnedJournal[B]):
+class ScheduledJournal(NotingJournal[B]):
     """Everything of the port but the reading methods. An engine adds these, a store (`_post`,
     `_post_lazily`) and the way to become the owner (`_own`)."""
 

@@ -118,9 +118,9 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
             )
         )
 
-    def _post_lazily(self, run: Callable[[SqliteBook], None]) -> None:
+    def _post_lazily(self, run: Callable[[SqliteBook], None], *, fenced: bool = True) -> None:
         self._writer.submit(
-            Operation(run=run, done=_ignore, failed=_ignore, fenced=True, lazy=True)
+            Operation(run=run, done=_ignore, failed=_ignore, fenced=fenced, lazy=True)
         )
 
     # Owning.
@@ -225,6 +225,9 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
 
     async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         return await self._read(self._reader.dead_letters, limit)
+
+    async def _stored_note(self, channel: str, key: str, since: float) -> str | None:
+        return await self._read(self._reader.note, channel, key, since)
 
     async def replay(self, dead_letter_id: str) -> bool:
         def replayed(row: Inbound | OutboxRow | None) -> None:

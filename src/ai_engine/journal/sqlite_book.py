@@ -11,7 +11,7 @@ from dataclasses import astuple
 from typing import Final
 
 from ai_engine.domain.message import Json, Lane
-from ai_engine.domain.session import Context, HistoryEntry
+from ai_engine.domain.session import HistoryEntry
 from ai_engine.journal import codec
 from ai_engine.journal import sqlite_statements as sql
 from ai_engine.journal.base import AuditEntry, Limits, Suspended
@@ -35,12 +35,12 @@ from ai_engine.journal.sqlite_rows import (
     inbound_of,
     outbox_of,
     session_of,
+    session_row,
 )
 
 _ONE_KNOWN = "SELECT id, seq, at, session_id, event FROM known WHERE message_id = ? AND channel = ?"
 _ONE_SESSION = f"SELECT {SESSION_COLUMNS} FROM session WHERE key = ?"
 _ONE_HISTORY = "SELECT role, text, tokens FROM history WHERE session_key = ? AND n > ? ORDER BY n"
-_NO_CONTEXT = Context()
 SESSIONS_KEPT: Final = 1024
 """Session rows kept over transactions; an idle session costs no memory for long."""
 
@@ -70,6 +70,7 @@ class SqliteBook:
         self._sent: dict[int, list[int]] = {}
         self._steps: list[sql.Row] = []
         self._audit: list[sql.Row] = []
+        self._notes: list[sql.Row] = []
 
     def expect(self, rows: Sequence[Inbound]) -> None:
         """Read at once what accepting these messages will look up."""
@@ -310,6 +311,9 @@ class SqliteBook:
         for entry in entries:
             self._audit.append((self.now, row.id, row.message.trace_id, codec.encode(entry)))
 
+    def save_note(self, channel: str, key: str, value: str) -> None:
+        self._notes.append((channel, key, self.now, value))
+
     def add_dead(self, row: DeadRow) -> None:
         sql.DEAD.write(self.db, [astuple(row)])
 
@@ -332,6 +336,7 @@ class SqliteBook:
             (sql.OUTBOX, self._outbox),
             (sql.TRACE, self._steps),
             (sql.AUDIT, self._audit),
+            (sql.NOTE, self._notes),
         ):
             if rows:
                 insert.write(self.db, rows)
@@ -347,7 +352,7 @@ class SqliteBook:
         same: list[sql.Row] = []
         new: list[sql.Row] = []
         for row in self._dirty.values():
-            (same if row.id == row.stored_id else new).append(_session_row(row))
+            (same if row.id == row.stored_id else new).append(session_row(row))
             row.stored_id = row.id
         self._dirty.clear()
         if same:
@@ -373,20 +378,3 @@ class SqliteBook:
             for state, numbers in self._ended.items():
                 sql.END.run(self.db, numbers, state, self.now)
             self._ended.clear()
-
-
-def _session_row(row: SessionRow) -> sql.Row:
-    context = None if row.context == _NO_CONTEXT else codec.encode(row.context)
-    return (
-        row.key,
-        row.id,
-        row.channel,
-        row.user_id,
-        context,
-        row.created_at,
-        row.active_at,
-        row.last_event,
-        row.history_from,
-        row.history_to,
-        row.pending,
-    )

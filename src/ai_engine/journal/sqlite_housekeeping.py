@@ -70,6 +70,13 @@ _TABLES: Final = (
         seconds="dead_letter_seconds",
     ),
     _Table(
+        name="note",
+        key="n",
+        made_at="at",
+        over="at < :now - :note_seconds",
+        seconds="note_seconds",
+    ),
+    _Table(
         name="audit",
         key="n",
         made_at="at",
@@ -118,6 +125,7 @@ class Housekeeper:
                     "reply_seconds": limits.reply_seconds,
                     "trace_seconds": limits.trace_seconds,
                     "dedup_seconds": limits.dedup_seconds,
+                    "note_seconds": limits.note_seconds,
                 },
             )
         young = newest is None or newest >= book.now - getattr(limits, table.seconds)

@@ -108,6 +108,13 @@ class Reader:
         )
         return [dead_letter_of(dead_of(row)) for row in found]
 
+    def note(self, channel: str, key: str, since: float) -> str | None:
+        found = self._db.execute(
+            "SELECT value FROM note WHERE channel = ? AND key = ? AND at >= ?",
+            (channel, key, since),
+        ).fetchone()
+        return None if found is None else found[0]
+
     def counts(self, now: float) -> dict[str, Any]:
         """The part of `Stats` that the file knows."""
         backlog, oldest, running = self._db.execute(

@@ -8,6 +8,7 @@ from ai_engine.journal import codec
 from ai_engine.journal.rows import DeadRow, Inbound, OutboxRow, SessionRow
 
 Row = tuple[Any, ...]
+_NO_CONTEXT: Final = Context()
 INBOUND_COLUMNS: Final = (
     "seq, id, session_key, control, state, due, counted, accepted_at, attempts, crashes,"
     " first_error_at, message, checkpoint"
@@ -109,6 +110,24 @@ def session_of(row: Row) -> SessionRow:
         history_to=history_to,
         pending=pending,
         stored_id=id_,
+    )
+
+
+def session_row(row: SessionRow) -> Row:
+    """In the order of SESSION_COLUMNS."""
+    context = None if row.context == _NO_CONTEXT else codec.encode(row.context)
+    return (
+        row.key,
+        row.id,
+        row.channel,
+        row.user_id,
+        context,
+        row.created_at,
+        row.active_at,
+        row.last_event,
+        row.history_from,
+        row.history_to,
+        row.pending,
     )
 
 

@@ -8,9 +8,9 @@ from typing import Final
 
 from ai_engine.domain.errors import EngineError
 
-FORMAT: Final = 1
-"""The tables' format, kept in `meta`. What is newer is refused; what is older would be upgraded
-by `open_writer`."""
+FORMAT: Final = 2
+"""The tables' format, kept in `meta`. What is newer is refused; what is older is upgraded by
+`open_writer`. Format 2 adds `note`."""
 
 BUSY_SECONDS: Final = 5.0
 """How long a write waits for another process's write."""
@@ -147,6 +147,21 @@ CREATE TABLE IF NOT EXISTS dead (
 ) WITHOUT ROWID;
 """
 
+NOTES: Final = """
+-- What connectors must know of messages again, numbered in the order of their time.
+CREATE TABLE IF NOT EXISTS note (
+  n INTEGER PRIMARY KEY,
+  channel TEXT NOT NULL,
+  key TEXT NOT NULL,
+  at REAL NOT NULL,
+  value TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS note_key ON note (channel, key);
+"""
+
+UPGRADES: Final = {1: NOTES}
+"""What makes a file of a format one of the next."""
+
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """A connection that writes; makes the file (mode 0600) and its tables when they are not there.
@@ -200,11 +215,17 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     ).fetchone()[0]
     if not found:
         connection.executescript(
-            f"BEGIN IMMEDIATE;{TABLES}"
+            f"BEGIN IMMEDIATE;{TABLES}{NOTES}"
             f"INSERT OR IGNORE INTO meta VALUES ('format', {FORMAT}), ('epoch', 0),"
             " ('event_base', 0);COMMIT;"
         )
     written = connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()[0]
+    for older in range(written, FORMAT):
+        # Another process may upgrade at the same time: each step is one that can be repeated.
+        connection.executescript(
+            f"BEGIN IMMEDIATE;{UPGRADES[older]}"
+            f"UPDATE meta SET value = {older + 1} WHERE key = 'format' AND value = {older};COMMIT;"
+        )
     if written > FORMAT:
         raise EngineError(
             f"the journal {path} has format {written}; this program reads {FORMAT}",

@@ -16,11 +16,11 @@ SIZES: Final = (64, 32, 16, 8, 7, 6, 5, 4, 3, 2, 1)
 class Insert:
     """An INSERT of many rows, as one prepared statement for each size of `SIZES`."""
 
-    def __init__(self, table: str, columns: str, suffix: str = "") -> None:
+    def __init__(self, table: str, columns: str, suffix: str = "", *, verb: str = "INSERT") -> None:
         count = columns.count(",") + 1
         marks = f"({','.join('?' * count)})"
         self.statements = {
-            size: f"INSERT INTO {table} ({columns}) VALUES {','.join([marks] * size)} {suffix}"
+            size: f"{verb} INTO {table} ({columns}) VALUES {','.join([marks] * size)} {suffix}"
             for size in SIZES
         }
 
@@ -96,6 +96,8 @@ OUTBOX = Insert(
 TRACE = Insert("trace", "seq, at, steps")
 AUDIT = Insert("audit", "at, inbound_id, trace_id, entry")
 DEAD = Insert("dead", DEAD_COLUMNS)
+NOTE = Insert("note", "channel, key, at, value", verb="INSERT OR REPLACE")
+"""A replaced note gets a new number: they stay in the order of their time."""
 RUN = ByNumber(f"UPDATE inbound SET state = {RUNNING}, counted = 1 WHERE state = 0 AND seq IN (#)")
 END = ByNumber("UPDATE inbound SET state = ?, done_at = ?, checkpoint = NULL WHERE seq IN (#)")
 SENT = ByNumber("UPDATE outbox SET state = ?, done_at = ? WHERE seq IN (#)")
