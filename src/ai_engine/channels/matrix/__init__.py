@@ -1,0 +1,1 @@
+"""Matrix: a bot account by long polling, on any homeserver."""
