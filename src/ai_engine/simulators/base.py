@@ -28,6 +28,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BODY_BYTES_MAX = 24 * 1024 * 1024
 """The largest request: an uploaded file of 20 MB with its wrapping."""
 PROBE_SECONDS = 3.0
+ACTS = ("press", "edit", "recall", "rate", "enter")
+"""What people do besides writing, where the platform has it."""
 CONNECTIONS_MAX = 512
 """Connections to the engine at once."""
 
@@ -178,6 +180,18 @@ class Simulator(ABC):
         Raises:
             NotFound: no such message, or it is too old to be kept.
         """
+
+    def can(self) -> list[str]:
+        """What people can do here besides writing: of `ACTS` what this platform overrides, and
+        `group` where it has group chats."""
+        kind = type(self)
+        found = [act for act in ACTS if getattr(kind, act) is not getattr(Simulator, act)]
+        return [*found, "group"] if "group" in self.info() else found
+
+    def credentials(self) -> dict[str, str]:
+        """The channel's `auth` fields with their simulated values; empty: it was given another."""
+        given = {name: str(getattr(self, name, "")) for name in self.auth_defaults}
+        return {n: v if given[n] == v else "" for n, v in self.auth_defaults.items()}
 
     # What people do besides writing; a platform overrides what it has.
 

@@ -15,6 +15,7 @@ from ai_engine.domain.errors import Forbidden, Malformed, NotFound, Overloaded, 
 from ai_engine.domain.message import Json
 from ai_engine.simulators.feed import FeedFull
 from ai_engine.simulators.files import SharedFile
+from ai_engine.simulators.names import names_of
 from ai_engine.simulators.transcript import entry_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,18 @@ PAGE_FILES = {
     "chat.css": ("chat.css", "text/css"),
     **{
         name: (name, "text/javascript")
-        for name in ("chat.js", "bubbles.js", "drawer.js", "markdown.js", "text.js")
+        for name in (
+            "acts.js",
+            "browser.js",
+            "bubbles.js",
+            "cards.js",
+            "chat.js",
+            "connect.js",
+            "dom.js",
+            "drawer.js",
+            "markdown.js",
+            "text.js",
+        )
     },
 }
 PAGE_POLICY = (
@@ -197,15 +209,24 @@ class _Control:
 
     async def edit(self, request: web.Request) -> web.Response:
         body: EditIn = await read_json(request, EditIn)
-        return answer_json({"id": await self._sim.edit(body.message_id, body.text)})
+        transcript = self._sim.transcript
+        before = transcript.get(body.message_id)
+        event_id = await self._sim.edit(body.message_id, body.text)
+        after = transcript.get(body.message_id)
+        if before is not None and after is not None and after.edits <= before.edits:
+            transcript.mark(body.message_id, text=body.text, edits=before.edits + 1)
+        return answer_json({"id": event_id})
 
     async def recall(self, request: web.Request) -> web.Response:
         body: RecallIn = await read_json(request, RecallIn)
-        return answer_json({"id": await self._sim.recall(body.message_id)})
+        event_id = await self._sim.recall(body.message_id)
+        self._sim.transcript.mark(body.message_id, recalled=True)
+        return answer_json({"id": event_id})
 
     async def rate(self, request: web.Request) -> web.Response:
         body: RateIn = await read_json(request, RateIn)
         found = await self._sim.rate(body.entry, body.rating, text=body.text, user=body.user)
+        self._sim.transcript.mark(body.entry, rating="" if body.rating == "none" else body.rating)
         return answer_json({"id": found})
 
     async def enter(self, request: web.Request) -> web.Response:
@@ -282,13 +303,27 @@ class _Control:
     async def info(self, _: web.Request) -> web.Response:
         sim = self._sim
         await sim.probe()
+        name_zh, name_en = names_of(sim.platform)
         common: Json = {
             "platform": sim.platform,
+            "name_zh": name_zh,
+            "name_en": name_en,
+            "can": sim.can(),
+            "credentials": sim.credentials(),
             "url": sim.url,
             "engine": sim.engine,
             "channel": sim.channel,
             "state": sim.state(),
-            "people": [{"id": p.id, "name": p.name, "title": p.title} for p in sim.directory.staff],
+            "people": [
+                {
+                    "id": p.id,
+                    "name": p.name,
+                    "title": p.title,
+                    "private": sim.directory.private(p.id).id,
+                }
+                for p in sim.directory.staff
+            ],
+            "group_conversation": sim.directory.group().id,
         }
         return answer_json(common | sim.info())
 

@@ -17,7 +17,7 @@ BOT = "bot"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One bubble. What changes after it was added: status, and a bot's text, card and state."""
+    """One bubble. After it was added change its status, text, card, state, and what people did."""
 
     n: int
     """Number in this transcript, from 1; a page or a test asks for what came after one."""
@@ -57,6 +57,10 @@ class Entry:
     """Of a bot's streamed or editable message: streaming | finished | failed; empty: final."""
     edits: int = 0
     """How often its text was replaced."""
+    recalled: bool = False
+    """Its sender has taken it back (`POST /sim/recall`)."""
+    rating: str = ""
+    """good | bad: the last 👍 or 👎 (`POST /sim/rate`); empty: none."""
 
 
 def entry_json(entry: Entry) -> Json:

@@ -1,48 +1,13 @@
 // Messages as DOM nodes.
 
+import { buttonRow, cardParts, isCard, picture } from "./cards.js";
+import { ICONS, icon, iconButton, make } from "./dom.js";
 import { markdown, plain } from "./markdown.js";
 import { clock, day, say } from "./text.js";
 
-const COLOURS = ["#e8864a", "#4a90d9", "#50a573", "#9b6dd0", "#d0628a", "#3a9fa5"];
-const RICH = new Set(["markdown", "link", "actionCard", "feedCard", "image"]);
-
-export function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
-}
-
-/** A line icon; `paths` is SVG path data. */
-export function icon(paths, size = 18) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  for (const [name, value] of Object.entries({
-    viewBox: "0 0 24 24", width: size, height: size, fill: "none", stroke: "currentColor",
-    "stroke-width": 1.8, "stroke-linecap": "round", "stroke-linejoin": "round", "aria-hidden": "true",
-  })) svg.setAttribute(name, value);
-  const path = document.createElementNS(space, "path");
-  path.setAttribute("d", paths);
-  svg.append(path);
-  return svg;
-}
-
-export const ICONS = {
-  spark: "M12 3l1.9 5.1L19 10l-5.1 1.9L12 17l-1.9-5.1L5 10l5.1-1.9zM18.5 15.5l.8 2.2 2.2.8-2.2.8-.8 2.2-.8-2.2-2.2-.8 2.2-.8z",
-  people: "M9 11a3.5 3.5 0 100-7 3.5 3.5 0 000 7zM2.5 20c.5-3.6 3-5.5 6.5-5.5s6 1.9 6.5 5.5M16 4.3a3.4 3.4 0 010 6.4M18 14.9c2 .7 3.2 2.4 3.5 5.1",
-  calendar: "M4 6.5h16V20H4zM4 10.5h16M8 3.5v4M16 3.5v4",
-  cloud: "M7 18.5a4 4 0 01-.5-8A5.5 5.5 0 0117 9.2a4.7 4.7 0 01.3 9.3z",
-  chat: "M4 5h16v11H10l-4.5 3.5V16H4z",
-  clip: "M19.5 11.5l-7.8 7.8a5 5 0 01-7-7l8.4-8.4a3.3 3.3 0 014.7 4.7l-8.3 8.3a1.7 1.7 0 01-2.4-2.4l7.6-7.6",
-  send: "M4 12l16-8-5 16-3.5-6.5z",
-  wire: "M4 8h13M13 4l4 4-4 4M20 16H7M11 12l-4 4 4 4",
-  close: "M6 6l12 12M18 6L6 18",
-  check: "M5 12.5l4.5 4.5L19 7.5",
-  clock: "M12 21a9 9 0 100-18 9 9 0 000 18zM12 7.5V12l3 2",
-  alert: "M12 8v5M12 16.4v.1M12 3.5l9.5 16.5h-19z",
-  eye: "M3 3l18 18M10.6 5.2A10 10 0 0122 12a13 13 0 01-2.6 3.4M6.5 6.6A13 13 0 002 12c1.5 3.4 5 7 10 7 1.6 0 3-.4 4.3-1",
-  file: "M6 3.5h8l4 4v13H6zM14 3.5v4h4",
-};
+const COLOURS = ["#c0652a", "#3579c0", "#2f8254", "#8257b8", "#b84a74", "#287d83"];
+const PICTURES = new Set(["picture", "image"]);
+const PLAIN = new Set(["text", "picture", "file", "audio", "video"]);
 
 export function avatar(entry, robot) {
   const element = make("span", "avatar");
@@ -60,28 +25,61 @@ export function avatar(entry, robot) {
   return element;
 }
 
-/** One message with its avatar. `asked` is the entry that it answers, if known. */
-export function bubble(entry, { me, robotName, asked, resend }) {
+/** Whether its sender has taken it back; platforms mark that each in their way. */
+export function gone(entry) {
+  const deleted = ["deleted", "recalled"].includes(entry.detail) && !entry.text;
+  return entry.recalled || entry.status === "deleted" || deleted;
+}
+
+/** One message with its avatar. `asked` is the entry that it answers, if known; `acts` is what the
+ *  person can do with it. */
+export function bubble(entry, { me, info, asked, acts }) {
   const fromRobot = entry.from === "bot";
-  const row = make("article", `message ${entry.from === me ? "mine" : "theirs"} ${fromRobot ? "from-robot" : ""}`);
+  const mine = entry.from === me;
+  const row = make("article", `message ${mine ? "mine" : "theirs"}`);
+  row.classList.toggle("from-robot", fromRobot);
   row.dataset.n = entry.n;
-  row.append(avatar(entry, fromRobot));
+  if (gone(entry)) {
+    row.classList.add("gone");
+    row.append(make("p", "", say(fromRobot ? "deletedBy" : "recalledBy", mine ? say("you") : entry.name || entry.from)));
+    return row;
+  }
+  if (entry.state) row.classList.add(entry.state);
+  row.setAttribute("aria-busy", String(entry.state === "streaming"));
   const column = make("div", "column");
   const head = make("div", "head");
   head.append(make("span", "name", entry.name || entry.from), make("time", "", clock(entry.at)));
-  const body = make("div", "bubble");
-  body.append(content(entry, robotName));
-  column.append(head, body);
-  const foot = fromRobot ? answered(entry, asked) : status(entry, entry.from === me, resend);
+  column.append(head, body(entry, info, acts));
+  const foot = fromRobot ? answered(entry, asked) : status(entry, mine, acts);
+  const tools = fromRobot ? ratings(entry, info, acts) : ownTools(entry, mine, info, acts);
+  if (tools) foot?.append(tools);
   if (foot) column.append(foot);
-  row.append(column);
+  row.append(avatar(entry, fromRobot), column);
   return row;
 }
 
-function content(entry, robotName) {
-  if (entry.url) return shared(entry);
-  if (RICH.has(entry.kind)) return markdown(entry.text);
-  const mention = `@${robotName}`;
+function body(entry, info, acts) {
+  const box = make("div", "bubble");
+  if (isCard(entry)) {
+    box.classList.add("card");
+    box.append(...cardParts(entry, info));
+  } else if (entry.text || entry.card?.markdown || entry.url) box.append(content(entry, info));
+  if (entry.state === "streaming") box.append(dots("growing"));
+  const buttons = buttonRow(entry, { can: info.can, ...acts });
+  if (buttons) box.append(buttons);
+  return box;
+}
+
+function dots(className) {
+  const box = make("span", className);
+  box.append(make("i"), make("i"), make("i"));
+  return box;
+}
+
+function content(entry, info) {
+  if (entry.url) return shared(entry, info);
+  if (!PLAIN.has(entry.kind)) return markdown(entry.text || entry.card?.markdown || "");
+  const mention = `@${info.robot_name}`;
   if (!entry.text.includes(mention)) return plain(entry.text);
   const fragment = plain(entry.text);
   highlight(fragment, mention);
@@ -101,17 +99,21 @@ function highlight(fragment, mention) {
   }
 }
 
-function shared(entry) {
-  if (entry.kind === "picture" || entry.kind === "image") {
-    const picture = make("img", "shared");
-    picture.src = entry.url;
-    picture.alt = entry.text;
-    return picture;
+function shared(entry, info) {
+  if (PICTURES.has(entry.kind)) {
+    const named = /^[^\s]+\.\w{2,5}$|^(picture|image)?$/.test(entry.text);
+    const image = picture(entry.url, info, named ? entry.text : say("picture"));
+    if (named) return image;
+    const both = document.createDocumentFragment();
+    const words = make("div", "caption");
+    words.append(markdown(entry.text));
+    both.append(image, words);
+    return both;
   }
   const link = make("a", "file");
   link.href = entry.url;
-  link.download = entry.text || "file";
-  link.append(icon(ICONS.file, 26), make("span", "", entry.text || entry.kind), make("small", "", say("download")));
+  link.download = entry.title || entry.text || "file";
+  link.append(icon(ICONS.file, 26), make("span", "", entry.title || entry.text || entry.kind), make("small", "", say("download")));
   return link;
 }
 
@@ -121,25 +123,63 @@ function answered(entry, asked) {
     const [part, name] = entry.produced_by.split(/:(.*)/s);
     foot.append(make("span", "part", `${say(`by_${part}`) ?? part}${name ? ` · ${name}` : ""}`));
   }
-  foot.append(make("span", "", `${say("via")} ${entry.via}`));
+  if (entry.state === "streaming") foot.append(make("span", "writing", say("writing")));
+  if (entry.state === "failed") {
+    foot.classList.add("undelivered");
+    foot.append(icon(ICONS.alert, 14), make("span", "", say("broken")));
+  }
+  if (edited(entry)) foot.append(make("span", "edited", say("edited")));
+  if (entry.via) foot.append(make("span", "", `${say("via")} ${entry.via}`));
   if (asked) foot.append(make("span", "", say("after", Math.max(0, entry.at - asked.at).toFixed(1))));
+  if (entry.detail) foot.append(make("span", "detail", entry.detail));
   return foot;
 }
 
-function status(entry, mine, resend) {
-  if (!mine) return null;
+/** A stream replaces its own text all the time: that is no edit. */
+function edited(entry) {
+  return entry.edits > 0 && entry.state === "";
+}
+
+function status(entry, mine, acts) {
+  if (!mine) {
+    if (!edited(entry)) return null;
+    const foot = make("div", "foot");
+    foot.append(make("span", "edited", say("edited")));
+    return foot;
+  }
   const looks = { queued: ICONS.clock, delivered: ICONS.check, undelivered: ICONS.alert, unseen: ICONS.eye };
   const foot = make("div", `foot ${entry.status}`);
-  foot.append(icon(looks[entry.status], 14), make("span", "", say(entry.status)));
+  foot.append(icon(looks[entry.status] ?? ICONS.check, 14), make("span", "", say(entry.status) ?? entry.status));
+  if (edited(entry)) foot.append(make("span", "edited", say("edited")));
   if (entry.status === "undelivered") {
     foot.append(make("span", "detail", entry.detail));
     const again = make("button", "link", say("resend"));
     again.type = "button";
-    again.addEventListener("click", () => resend(entry.id));
+    again.addEventListener("click", () => acts.resend(entry));
     foot.append(again);
   }
   foot.title = entry.detail;
   return foot;
+}
+
+function ratings(entry, info, acts) {
+  if (!info.can.includes("rate") || entry.state === "streaming") return null;
+  const tools = make("span", "tools");
+  for (const [rating, paths, words] of [["good", ICONS.up, "rateGood"], ["bad", ICONS.down, "rateBad"]]) {
+    const given = entry.rating === rating;
+    const button = iconButton(`tool ${rating}`, paths, say(words), () => acts.rate(entry, given ? "none" : rating));
+    button.setAttribute("aria-pressed", String(given));
+    tools.append(button);
+  }
+  return tools;
+}
+
+function ownTools(entry, mine, info, acts) {
+  if (!mine) return null;
+  const tools = make("span", "tools");
+  if (info.can.includes("edit") && !entry.url) tools.append(iconButton("tool edit", ICONS.pencil, say("edit"), () => acts.edit(entry)));
+  if (info.can.includes("recall")) tools.append(iconButton("tool recall", ICONS.undo, say("recall"), () => acts.recall(entry)));
+  return tools.childElementCount ? tools : null;
 }
 
 export function divider(seconds) {
@@ -151,14 +191,14 @@ export function typing(name) {
   row.append(avatar({}, true));
   const body = make("div", "bubble");
   body.setAttribute("aria-label", say("typing", name));
-  body.append(make("i"), make("i"), make("i"));
+  body.append(dots("growing"));
   row.append(body);
   return row;
 }
 
-export function empty(group, robotName) {
+export function empty(group, robotName, platform) {
   const box = make("div", "empty");
-  const text = group ? say("groupEmptyText", robotName) : say("emptyText");
+  const text = group ? say("groupEmptyText", robotName) : say("emptyText", platform);
   const picture = make("span", "avatar robot");
   picture.append(icon(ICONS.spark, 34));
   box.append(picture, make("h2", "", say("emptyTitle")), make("p", "", text));

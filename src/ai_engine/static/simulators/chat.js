@@ -1,28 +1,18 @@
 // The simulated company chat: who writes, in which conversation, and what comes back.
 
-import { ICONS, avatar, bubble, divider, empty, icon, make, typing } from "./bubbles.js";
+import { actsOf, notice, post } from "./acts.js";
+import { avatar, bubble, divider, empty, gone, typing } from "./bubbles.js";
+import { drawConnect } from "./connect.js";
+import { ICONS, icon, make } from "./dom.js";
+import { kept, packed, theme } from "./browser.js";
 import { addRow, drawFaults, nameDrawer, openDrawer, wireDrawer } from "./drawer.js";
+import { flavour } from "./markdown.js";
 import { clock, currentLanguage, day, say, setLanguage } from "./text.js";
 
 const ENTRIES_MAX = 1000;
 const FILE_BYTES_MAX = 15 * 1024 * 1024;
 const TYPING_SECONDS = 120;
 const at = (id) => document.getElementById(id);
-
-const kept = {
-  get: (name, other) => {
-    try {
-      return localStorage.getItem(`sim.${name}`) ?? other;
-    } catch {
-      return other; // storage may be switched off
-    }
-  },
-  set: (name, value) => {
-    try {
-      localStorage.setItem(`sim.${name}`, value);
-    } catch { /* then it is forgotten */ }
-  },
-};
 
 let info = null;
 let me = "";
@@ -31,23 +21,37 @@ let entries = new Map();
 let unread = new Map();
 let state = { engine: "unknown", connections: 0, mode: "none" };
 let lost = false;
+let editing = null;
+let draft = "";
 
-const privateId = (user) => [...entries.values()].findLast((e) => e.chat === "private" && e.from === user)?.conversation ?? `cid-private-${user}`;
-const conversationId = () => (open === "group" ? info.group.id : privateId(me));
-const inConversation = (id) => [...entries.values()].filter((entry) => entry.conversation === id);
 const person = () => info.people.find((p) => p.id === me);
+const platform = () => info[`name_${currentLanguage()}`];
+/** Which of the two conversations on show an entry is in: private, group, or neither. */
+const kindOf = (entry) => {
+  if (entry.conversation === person().private) return "private";
+  return entry.chat === "group" && [info.group?.id, info.group_conversation].includes(entry.conversation) ? "group" : "";
+};
+const inConversation = (kind) => [...entries.values()].filter((entry) => kindOf(entry) === kind);
+const acts = actsOf({ me: () => me, begin: startEditing, again: changed });
 
 async function start() {
   setLanguage(kept.get("language", navigator.language.startsWith("zh") ? "zh" : "en"));
   theme(kept.get("theme", "auto"));
-  info = await (await fetch("/sim/info")).json();
+  await learn();
   state = info.state;
   me = info.people.some((p) => p.id === kept.get("me")) ? kept.get("me") : info.people[0].id;
+  document.documentElement.dataset.platform = info.platform;
+  flavour(info.platform);
   wireControls();
   wireDrawer();
   name();
   listen();
   at("text").focus();
+}
+
+/** Who is here and how to connect; which private chat somebody has changes with what happens. */
+async function learn() {
+  info = await (await fetch("/sim/info")).json();
 }
 
 /** Live news; the browser reconnects by itself, and `hello` loads what was missed. */
@@ -56,9 +60,13 @@ function listen() {
   const on = (kind, act) => events.addEventListener(kind, (event) => act(JSON.parse(event.data)));
   on("hello", async ({ last }) => {
     lost = false;
+    entries = new Map();
+    await learn();
     const answer = await fetch(`/sim/transcript?after=${Math.max(0, last - ENTRIES_MAX)}`);
-    entries = new Map((await answer.json()).map((entry) => [entry.n, entry]));
+    const found = (await answer.json()).map((entry) => [entry.n, entry]);
+    entries = new Map([...found, ...entries]); // what came in the meantime is newer
     draw();
+    drawConnect(info);
     if (!at("drawer").hidden) openDrawer(true);
   });
   on("entry", arrived);
@@ -75,35 +83,52 @@ function listen() {
   };
 }
 
-function arrived(entry) {
+async function arrived(entry) {
   entries.set(entry.n, entry);
   while (entries.size > ENTRIES_MAX) entries.delete(entries.keys().next().value);
-  if (entry.conversation !== conversationId()) {
+  if (entry.chat === "private" && !info.people.some((p) => p.private === entry.conversation)) await learn();
+  if (kindOf(entry) !== open) {
     unread.set(entry.conversation, (unread.get(entry.conversation) ?? 0) + 1);
-  } else {
-    const messages = at("messages");
-    const below = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 120;
-    append(entry);
+  } else if (!at("messages").querySelector(`[data-n="${entry.n}"]`)) {
+    const follow = nearEnd();
+    append(entries.get(entry.n) ?? entry);
     drawTyping();
-    if (below || entry.from === me) messages.scrollTop = messages.scrollHeight;
+    if (follow || entry.from === me) toEnd();
   }
   drawConversations();
 }
 
+/** A message drawn anew, in place; who reads its end or has one of its buttons keeps them. */
 function changed(entry) {
   if (!entries.has(entry.n)) return;
   entries.set(entry.n, entry);
-  at("messages").querySelector(`[data-n="${entry.n}"]`)?.replaceWith(asBubble(entry));
+  const before = at("messages").querySelector(`[data-n="${entry.n}"]`);
+  if (before) {
+    const follow = nearEnd();
+    const held = [...before.querySelectorAll("button, a")].indexOf(document.activeElement);
+    const after = asBubble(entry);
+    after.classList.add("still");
+    before.replaceWith(after);
+    if (held >= 0) after.querySelectorAll("button, a")[held]?.focus({ preventScroll: true });
+    if (follow) toEnd("instant");
+  }
+  if (editing?.n === entry.n && gone(entry)) stopEditing();
   drawTyping();
+  drawConversations();
+}
+
+function nearEnd() {
+  const messages = at("messages");
+  return messages.scrollHeight - messages.scrollTop - messages.clientHeight < 120;
+}
+
+function toEnd(behavior = "auto") {
+  at("messages").scrollTo({ top: at("messages").scrollHeight, behavior });
 }
 
 function asBubble(entry) {
   const asked = entry.reply_to && [...entries.values()].find((e) => e.id === entry.reply_to);
-  return bubble(entry, { me, robotName: info.robot_name, asked, resend });
-}
-
-async function resend(message_id) {
-  await post("/sim/resend", { message_id });
+  return bubble(entry, { me, info, asked, acts });
 }
 
 function append(entry) {
@@ -119,33 +144,34 @@ function append(entry) {
 function drawTyping() {
   const messages = at("messages");
   messages.querySelector(".typing")?.remove();
-  const here = inConversation(conversationId());
+  const here = inConversation(open);
   const lastBot = here.findLast((entry) => entry.from === "bot")?.n ?? 0;
   const answered = new Set(here.map((entry) => entry.reply_to));
   const now = Date.now() / 1000;
   const waits = here.some(
     (entry) =>
-      entry.from !== "bot" && ["queued", "delivered"].includes(entry.status) && !answered.has(entry.id) &&
+      entry.from !== "bot" && ["queued", "delivered"].includes(entry.status) && !gone(entry) && !answered.has(entry.id) &&
       entry.n > lastBot && now - entry.at < TYPING_SECONDS,
   );
   if (!waits) return;
-  const below = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 120;
+  const follow = nearEnd();
   messages.append(typing(info.robot_name));
-  if (below) messages.scrollTop = messages.scrollHeight;
+  if (follow) toEnd();
 }
 
 function draw() {
   const messages = at("messages");
-  const here = inConversation(conversationId());
+  if (open === "group" && !info.group) open = "private";
+  const here = inConversation(open);
   messages.replaceChildren();
   delete messages.dataset.last;
-  unread.delete(conversationId());
   if (here.length) here.forEach(append);
-  else messages.append(empty(open === "group", info.robot_name));
+  else messages.append(empty(open === "group", info.robot_name, platform()));
   drawTyping();
   messages.scrollTop = messages.scrollHeight;
   at("title").textContent = open === "group" ? info.group.title : info.robot_name;
   at("subtitle").textContent = open === "group" ? say("groupLine", info.robot_name) : say("assistantLine");
+  at("enter").hidden = open === "group" || !info.can.includes("enter");
   at("mention").hidden = open !== "group";
   at("text").placeholder = open === "group" ? say("groupPlaceholder", info.robot_name) : say("placeholder");
   drawConversations();
@@ -153,37 +179,47 @@ function draw() {
 }
 
 function drawConversations() {
-  at("conversations").replaceChildren(
-    conversation("private", privateId(me), info.robot_name),
-    conversation("group", info.group.id, info.group.title),
-  );
+  const shown = [conversation("private", info.robot_name)];
+  if (info.group) shown.push(conversation("group", info.group.title));
+  const held = [...at("conversations").children].indexOf(document.activeElement);
+  at("conversations").replaceChildren(...shown);
+  if (held >= 0) shown[held]?.focus();
 }
 
-function conversation(kind, id, title) {
+function conversation(kind, title) {
   const button = make("button", "conversation");
   button.type = "button";
   button.setAttribute("aria-current", String(kind === open));
-  const picture = avatar({ from: id, name: title }, kind === "private");
+  const picture = avatar({ from: kind, name: title }, kind === "private");
   if (kind === "group") {
     picture.classList.add("group");
     picture.replaceChildren(icon(ICONS.people, 22));
   }
-  const last = inConversation(id).at(-1);
+  const here = inConversation(kind);
+  const last = here.at(-1);
+  if (kind === open) for (const entry of here) unread.delete(entry.conversation);
   const lines = make("span", "lines");
   const top = make("span", "top");
   top.append(make("strong", "", title), make("time", "", last ? clock(last.at) : ""));
-  const words = last ? `${last.from === me ? "" : `${last.name}: `}${last.text.replace(/[*#>`]/g, "").slice(0, 60)}` : say(kind);
   const bottom = make("span", "bottom");
-  bottom.append(make("span", "words", words));
-  if (unread.get(id)) bottom.append(make("span", "unread", String(unread.get(id))));
+  bottom.append(make("span", "words", last ? preview(last) : say(kind)));
+  const count = [...new Set(here.map((entry) => entry.conversation))].reduce((sum, id) => sum + (unread.get(id) ?? 0), 0);
+  if (count) bottom.append(make("span", "unread", String(count)));
   lines.append(top, bottom);
   button.append(picture, lines);
   button.addEventListener("click", () => {
     open = kind;
+    stopEditing();
     draw();
     at("text").focus();
   });
   return button;
+}
+
+function preview(entry) {
+  if (gone(entry)) return "…";
+  const words = (entry.text || entry.card?.title || entry.card?.markdown || "…").replace(/[*#>`]/g, "").trim().slice(0, 60);
+  return entry.from === me ? words : `${entry.name || entry.from}: ${words}`;
 }
 
 function drawState() {
@@ -197,11 +233,9 @@ function drawState() {
     return;
   }
   const engine = { ready: "good", unreachable: "bad", not_ready: "warm" }[state.engine] ?? "off";
-  const mode = { stream: "good", http: "good", none: "bad" }[state.mode];
-  at("state").replaceChildren(
-    line(engine, say(`engine_${state.engine}`)),
-    line(mode, say(`mode_${state.mode}`, state.connections)),
-  );
+  const mode = { stream: "good", http: "good", none: "bad" }[state.mode] ?? "off";
+  at("state").replaceChildren(line(engine, say(`engine_${state.engine}`)));
+  if (state.mode) at("state").append(line(mode, say(`mode_${state.mode}`, state.connections)));
 }
 
 function drawHint() {
@@ -214,18 +248,23 @@ function drawHint() {
 /** Put every word of the page in the current language. */
 function name() {
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
-  document.title = say("pageTitle");
+  document.title = say("simulated", platform());
+  at("simulated").textContent = document.title;
   at("me").replaceChildren(...info.people.map((p) => new Option(`${p.name} · ${p.title}`, p.id, false, p.id === me)));
   at("me").value = me;
   at("language").textContent = say("otherLanguage");
   at("theme").textContent = say("themes")[document.documentElement.dataset.theme];
-  at("send").replaceChildren(icon(ICONS.send, 16), make("span", "", say("send")));
+  at("send").replaceChildren(icon(ICONS.send, 16), make("span", "", say(editing ? "save" : "send")));
+  at("enter").replaceChildren(icon(ICONS.door), make("span", "", say("enter")));
+  at("enter").title = say("enterHint");
   at("attach").replaceChildren(icon(ICONS.clip));
   at("attach").title = say("attach");
   at("attach").setAttribute("aria-label", say("attach"));
   at("mention").title = say("mention", info.robot_name);
   at("prompts").replaceChildren(...say("prompts").map(prompt));
+  notice("");
   nameDrawer();
+  drawConnect(info);
   drawState();
   draw();
 }
@@ -238,42 +277,48 @@ function prompt(text, n) {
   return chip;
 }
 
-function theme(chosen) {
-  document.documentElement.dataset.theme = chosen;
-  kept.set("theme", chosen);
-}
-
-async function post(path, body) {
-  const answer = await fetch(path, { method: "POST", body: JSON.stringify(body) });
-  if (!answer.ok) {
-    const problem = await answer.json();
-    at("hint").hidden = false;
-    at("hint").textContent = `${say("failed")}${problem.message}`;
-  }
-  return answer.ok;
-}
-
+/** The private chat that a person has is known best by the platform itself, so it is not named. */
 function address() {
-  const group = open === "group";
-  return { user: me, name: person().name, chat: open, conversation: conversationId(), ...(group && { at: false }) };
+  return { user: me, name: person().name, chat: open, ...(open === "group" && { at: false }) };
 }
 
 function send(text) {
   return post("/sim/send", { ...address(), text });
 }
 
+/** Someone's own message in the composer, to be changed there. */
+function startEditing(entry) {
+  if (!editing) draft = at("text").value;
+  editing = entry;
+  showEditing(entry.text);
+  at("text").setSelectionRange(entry.text.length, entry.text.length);
+}
+
+function stopEditing() {
+  if (!editing) return;
+  editing = null;
+  showEditing(draft);
+}
+
+function showEditing(words) {
+  at("editing").hidden = !editing;
+  at("send").lastElementChild.textContent = say(editing ? "save" : "send");
+  at("text").value = words;
+  at("text").dispatchEvent(new Event("input"));
+  at("text").focus();
+}
+
+async function enter() {
+  const name = person().name;
+  if (!(await post("/sim/enter", { user: me, name }))) return;
+  await learn();
+  draw();
+  notice(say("entered", name));
+}
+
 async function sendFile(file) {
-  if (file.size > FILE_BYTES_MAX) {
-    at("hint").hidden = false;
-    at("hint").textContent = say("tooLarge");
-    return;
-  }
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  let binary = "";
-  for (let from = 0; from < bytes.length; from += 32768) binary += String.fromCharCode(...bytes.subarray(from, from + 32768));
-  const kind = file.type.startsWith("image/") ? "picture" : file.type.startsWith("video/") ? "video" : "file";
-  const given = { kind, name: file.name, mime: file.type || "application/octet-stream", base64: btoa(binary) };
-  await post("/sim/send", { ...address(), file: given });
+  if (file.size > FILE_BYTES_MAX) notice(say("tooLarge"));
+  else await post("/sim/send", { ...address(), file: await packed(file) });
 }
 
 /** Who reads the newest message goes on seeing it when the window or the drawer changes. */
@@ -298,6 +343,7 @@ function wireControls() {
   };
   text.addEventListener("input", grow);
   text.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") stopEditing();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     at("composer").requestSubmit();
@@ -305,7 +351,12 @@ function wireControls() {
   at("composer").addEventListener("submit", async (event) => {
     event.preventDefault();
     const words = text.value.trim();
-    if (!words || !(await send(words))) return;
+    if (!words) return;
+    if (editing) {
+      if (await post("/sim/edit", { message_id: editing.id, text: words })) stopEditing();
+      return;
+    }
+    if (!(await send(words))) return;
     text.value = "";
     grow();
   });
@@ -314,6 +365,8 @@ function wireControls() {
     text.focus();
     grow();
   });
+  at("stop-editing").addEventListener("click", stopEditing);
+  at("enter").addEventListener("click", enter);
   at("attach").addEventListener("click", () => at("file").click());
   at("file").addEventListener("change", async () => {
     for (const file of at("file").files) await sendFile(file);
@@ -322,6 +375,7 @@ function wireControls() {
   at("me").addEventListener("change", () => {
     me = at("me").value;
     kept.set("me", me);
+    stopEditing();
     draw();
   });
   at("language").addEventListener("click", () => {

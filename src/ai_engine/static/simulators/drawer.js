@@ -1,9 +1,10 @@
-// The side drawer: the wire log and the fault knobs.
+// The side drawer: the wire log, the fault knobs, and how to connect.
 
-import { ICONS, icon, make } from "./bubbles.js";
+import { ICONS, icon, make } from "./dom.js";
 import { say } from "./text.js";
 
 const ROWS_MAX = 300;
+const TABS = ["wire", "faults", "connect"];
 const at = (id) => document.getElementById(id);
 let tab = "wire";
 let rows = [];
@@ -19,8 +20,13 @@ export async function openDrawer(open) {
 export function wireDrawer() {
   at("open-drawer").addEventListener("click", () => openDrawer(at("drawer").hidden));
   at("close-drawer").addEventListener("click", () => openDrawer(false));
-  at("tab-wire").addEventListener("click", () => show("wire"));
-  at("tab-faults").addEventListener("click", () => show("faults"));
+  for (const name of TABS) at(`tab-${name}`).addEventListener("click", () => show(name));
+  at("drawer").querySelector(".tabs").addEventListener("keydown", turn);
+  at("drawer").addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    openDrawer(false);
+    at("open-drawer").focus();
+  });
   at("clear").addEventListener("click", async () => {
     await fetch(tab === "wire" ? "/sim/requests" : "/sim/faults", { method: "DELETE" });
     if (tab === "wire") {
@@ -38,12 +44,22 @@ export function nameDrawer() {
   drawWire();
 }
 
+/** The arrow keys go from tab to tab. */
+function turn(event) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  show(TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length]);
+  at(`tab-${tab}`).focus();
+}
+
 function show(chosen) {
   tab = chosen;
-  for (const name of ["wire", "faults"]) {
+  for (const name of TABS) {
     at(name).hidden = name !== chosen;
     at(`tab-${name}`).setAttribute("aria-selected", String(name === chosen));
+    at(`tab-${name}`).tabIndex = name === chosen ? 0 : -1;
   }
+  at("clear").hidden = chosen === "connect";
   at("drawer-note").textContent = say(`${chosen}Note`);
 }
 

@@ -1,20 +1,39 @@
-// DingTalk's subset of Markdown as DOM nodes: headings, quotes, lists, bold, italic, links, code.
-// Text only ever becomes text nodes, so nothing that an engine sends can become markup. Tables are
-// left as they are written, because DingTalk shows them so; pictures become links, because this page
-// loads nothing from other hosts.
+// Markdown as DOM nodes: headings, quotes, lists, bold, italic, struck, links, code, and tables where
+// the platform shows them. Text only ever becomes text nodes, so nothing that an engine sends can
+// become markup. Pictures become links, because this page loads nothing from other hosts.
 
 const SPAN =
-  /(`+)([^`]+)\1|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:[^*]*?\S)?)\*|(!?)\[([^\[\]]*)\]\(([^\s()]+)\)|(https?:\/\/[^\s<>"'）】」，。；！？]+)/g;
+  /(`+)([^`]+)\1|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:[^*]*?\S)?)\*|~~(\S(?:.*?\S)?)~~|(!?)\[([^\[\]]*)\]\(([^\s()]+)\)|(https?:\/\/[^\s<>"'）】」，。；！？]+)/g;
 const FENCE = /^\s*(`{3,}|~{3,})/;
 const ITEM = /^(\s*)(?:([-*+])|(\d{1,9})[.)])\s+(.*)$/;
+const RULE = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
+/** These show a table as it is written. */
+const NO_TABLES = new Set(["dingtalk", "wecom", "telegram"]);
+const COLUMNS_MAX = 30;
 const DEPTH_MAX = 6;
 const LINE_MAX = 5000;
+
+let tables = true;
+let mrkdwn = false;
+
+/** What is particular about a platform's markdown; Slack writes `*bold*`, `~struck~`, `<url|words>`. */
+export function flavour(platform) {
+  tables = !NO_TABLES.has(platform);
+  mrkdwn = platform === "slack";
+}
 
 /** A fragment for a markdown text. */
 export function markdown(source) {
   const fragment = document.createDocumentFragment();
-  blocks(source.replace(/\r\n?/g, "\n").split("\n"), fragment, 0);
+  blocks((mrkdwn ? fromMrkdwn(source) : source).replace(/\r\n?/g, "\n").split("\n"), fragment, 0);
   return fragment;
+}
+
+function fromMrkdwn(source) {
+  return source
+    .replace(/<(https?:[^|>\s]+)\|([^>\n]+)>/g, "[$2]($1)")
+    .replace(/<(https?:[^|>\s]+)>/g, "$1")
+    .replace(/(^|\s)~(\S[^~\n]*)~(?!~)/g, "$1~~$2~~");
 }
 
 /** A fragment for plain text: lines and links only. */
@@ -51,7 +70,8 @@ function blocks(lines, parent, depth) {
     else if (heading) {
       spans(heading[2], add(parent, `h${Math.min(heading[1].length + 1, 6)}`), 0);
       at += 1;
-    } else if (/^\s*>/.test(line) && depth < DEPTH_MAX) at = quote(lines, at, parent, depth);
+    } else if (isTable(lines, at)) at = table(lines, at, parent);
+    else if (/^\s*>/.test(line) && depth < DEPTH_MAX) at = quote(lines, at, parent, depth);
     else if (ITEM.test(line) && depth < DEPTH_MAX) at = list(lines, at, parent, depth);
     else at = paragraph(lines, at, parent);
   }
@@ -69,6 +89,29 @@ function quote(lines, at, parent, depth) {
   const body = [];
   for (; at < lines.length && /^\s*>/.test(lines[at]); at += 1) body.push(lines[at].replace(/^\s*> ?/, ""));
   blocks(body, add(parent, "blockquote"), depth + 1);
+  return at;
+}
+
+function isTable(lines, at) {
+  return tables && lines[at].includes("|") && (lines[at + 1] ?? "").includes("|") && RULE.test(lines[at + 1]);
+}
+
+function cells(line) {
+  const bare = line.trim().replace(/^\|/, "").replace(/\|$/, "");
+  return bare.split(/(?<!\\)\|/).slice(0, COLUMNS_MAX).map((cell) => cell.trim().replaceAll("\\|", "|"));
+}
+
+function table(lines, at, parent) {
+  const scroll = add(parent, "div");
+  scroll.className = "table";
+  const element = add(scroll, "table");
+  const row = (section, tag, line) => {
+    const shown = add(section, "tr");
+    for (const cell of cells(line)) spans(cell, add(shown, tag), 0);
+  };
+  row(add(element, "thead"), "th", lines[at]);
+  const body = add(element, "tbody");
+  for (at += 2; at < lines.length && lines[at].includes("|"); at += 1) row(body, "td", lines[at]);
   return at;
 }
 
@@ -96,7 +139,7 @@ function isInside(line, indent) {
 function paragraph(lines, at, parent) {
   const element = add(parent, "p");
   const starts = (line) => FENCE.test(line) || ITEM.test(line) || /^(#{1,6}\s|\s*>)/.test(line);
-  for (let first = true; at < lines.length && lines[at].trim() && (first || !starts(lines[at])); at += 1) {
+  for (let first = true; at < lines.length && lines[at].trim() && (first || !(starts(lines[at]) || isTable(lines, at))); at += 1) {
     if (!first) add(element, "br");
     spans(lines[at].trim(), element, 0);
     first = false;
@@ -111,12 +154,13 @@ function spans(text, parent, depth) {
   }
   let done = 0;
   for (const found of text.matchAll(SPAN)) {
-    const [all, , code, bold, italic, picture, label, target, bare] = found;
+    const [all, , code, bold, italic, struck, picture, label, target, bare] = found;
     parent.append(text.slice(done, found.index));
     done = found.index + all.length;
     if (code !== undefined) add(parent, "code").textContent = code;
     else if (bold !== undefined) spans(bold, add(parent, "strong"), depth + 1);
-    else if (italic !== undefined) spans(italic, add(parent, "em"), depth + 1);
+    else if (italic !== undefined) spans(italic, add(parent, mrkdwn ? "strong" : "em"), depth + 1);
+    else if (struck !== undefined) spans(struck, add(parent, "s"), depth + 1);
     else if (bare !== undefined) bareLink(parent, bare);
     else if (/^https?:\/\//i.test(target)) link(parent, target, label || (picture ? "image" : target));
     else parent.append(all);
