@@ -48,6 +48,8 @@ class About:
     """Names of `endpoints` that it uses."""
     console: str = ""
     """URL of the platform's developer console."""
+    calls_base: bool = False
+    """True: `callback_url` is the engine's own public base address, which buttons call."""
     outgoing_only: bool = False
     """True: it can only be written to."""
 

@@ -58,4 +58,5 @@ ABOUT: Final = About(
     replies=("markdown", "text", "card"),
     endpoints=("api", "oapi"),
     console=CONSOLE,
+    calls_base=True,
 )

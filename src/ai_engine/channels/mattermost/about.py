@@ -71,4 +71,5 @@ ABOUT: Final = About(
     ),
     endpoints=("api",),
     console="https://docs.mattermost.com/developer/bot-accounts.html",
+    calls_base=True,
 )

@@ -1,5 +1,6 @@
 """A simulated platform and an engine of its own, connected by the channel that is tried."""
 
+import socket
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -105,14 +106,15 @@ async def world(
     }
     with tempfile.TemporaryDirectory(prefix="ai-engine-verify-") as folder:
         async with build(type_, auth, channel=CHANNEL, clock=used) as simulator:
-            path = Path(folder) / "ai-engine.json"
-            write_private(path, _configuration(type_, settings, about, simulator, auth))
+            path, port = Path(folder) / "ai-engine.json", _free_port()
+            config = _configuration(settings, about, simulator, auth, f"http://127.0.0.1:{port}")
+            write_private(path, config)
             acting = script.Script(used)
             wrap = Wrap(
                 assistant=lambda _: script.assistant(acting, used), tools=lambda _: script.tools()
             )
             options = Options(live=live_config(path), data=Path(folder) / "data", wrap=wrap)
-            async with serving(options, Listener(host="127.0.0.1", port=0)) as (engine, url):
+            async with serving(options, Listener(host="127.0.0.1", port=port)) as (engine, url):
                 simulator.engine = url
                 made = World(
                     about=about,
@@ -141,7 +143,7 @@ def _credential(settings: ChannelConfig, about: About, name: str) -> str:
 
 
 def _configuration(
-    type_: str, settings: ChannelConfig, about: About, simulator: Simulator, auth: Json
+    settings: ChannelConfig, about: About, simulator: Simulator, auth: Json, base: str
 ) -> str:
     """The channel as it is configured, on the simulator's address and with its credentials."""
     info = simulator.info()
@@ -149,11 +151,13 @@ def _configuration(
     auth = {**auth, **info.get("auth", {})}
     channel = settings.model_dump(mode="json", exclude={"auth", "endpoints"}, exclude_unset=True)
     channel |= {
-        "type": type_,
+        "type": about.type,
         "enabled": True,
         "auth": auth,
         "endpoints": {name: url for name, url in given.items() if name in about.endpoints},
     }
+    if about.calls_base:
+        channel["callback_url"] = base
     config: Json = {
         "channels": {CHANNEL: channel, "webchat": {"enabled": False}},
         "routing_rules": list(script.RULES),
@@ -161,6 +165,13 @@ def _configuration(
         "language": "en",
     }
     return msgspec.json.encode(config).decode()
+
+
+def _free_port() -> int:
+    """The channel must be told where the engine listens before that is so."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 async def _connected(made: World, clock: Clock) -> None:
