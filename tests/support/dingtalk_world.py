@@ -96,7 +96,7 @@ async def world(
     )
     async with simulator:
         if config.get("callback_url") == "here":
-            config["callback_url"] = f"{base}/api/message/dingtalk"
+            config["callback_url"] = base
         auth = {"app_id": "dingapp", "app_secret": "s3cret", "token": TOKEN, "aes_key": AES_KEY}
         settings = ChannelConfig.model_validate(
             {

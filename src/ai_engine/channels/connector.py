@@ -2,7 +2,6 @@
 
 import base64
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
@@ -25,7 +24,7 @@ from ai_engine.domain.message import Attachment, Json, Media
 log = logging.getLogger(__name__)
 
 
-class Connector(ABC):
+class Connector:
     """Implements `ai_engine.channels.base.Channel`; a connector overrides what its platform has."""
 
     capabilities: Capabilities
@@ -73,8 +72,8 @@ class Connector(ABC):
 
     # Out.
 
-    @abstractmethod
-    async def send(self, outgoing: Outgoing) -> None: ...
+    async def send(self, outgoing: Outgoing) -> None:
+        raise SendRefused(f"{self.about.en} cannot be written to")
 
     async def open_stream(self, target: Json, key: str) -> Json | None:
         return None
@@ -125,6 +124,13 @@ class Connector(ABC):
             last_event_age_seconds=None if last is None else self.clock.monotonic() - last,
             connected=state in ("ready", "connected"),
         )
+
+
+def public_address(base: str, name: str) -> str:
+    """Where the platform reaches this channel: below the engine's own public base address. The
+    whole address of the channel is taken, too."""
+    base = base.rstrip("/")
+    return base if "/api/message/" in base else f"{base}/api/message/{name}"
 
 
 def address_parts(to: str, forms: Mapping[str, str]) -> tuple[str, str]:

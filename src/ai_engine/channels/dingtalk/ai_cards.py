@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from ai_engine.channels.base import MediaStore, Outgoing
+from ai_engine.channels.connector import public_address
 from ai_engine.channels.dingtalk import cards, crypto
 from ai_engine.channels.dingtalk.about import CARD_STREAM, CARD_WRITE
 from ai_engine.channels.dingtalk.answers import ApiRefused
@@ -211,7 +212,7 @@ class AiCards:
                 return
             body = {
                 "apiSecret": self.api_secret,
-                "callbackUrl": f"{self._config.callback_url.rstrip('/')}/card",
+                "callbackUrl": f"{public_address(self._config.callback_url, self._name)}/card",
                 "callbackRouteKey": self.route_key,
                 "forceUpdate": True,
             }
