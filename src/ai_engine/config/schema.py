@@ -22,7 +22,8 @@ class Auth(Section):
     app_secret: SecretStr = SecretStr("")
     """The application's secret."""
     secret: SecretStr = SecretStr("")
-    """Shared secret of the signed `webhook` channel."""
+    """Shared secret of the signed `webhook` channel. WeCom: the app's or the AI bot's Secret.
+    DingTalk and Feishu custom robots: the secret of the robot's signature, if it has one."""
     token_expire: Annotated[int, Field(ge=60, le=86_400)] = 7200
     """Upper bound of a cached platform token's life, in seconds."""
     robot_code: str = ""
@@ -55,7 +56,8 @@ class Auth(Section):
     secret_token: SecretStr = SecretStr("")
     """Telegram: the secret that setWebhook was given."""
     webhook_token: SecretStr = SecretStr("")
-    """Mattermost: the outgoing webhook's token."""
+    """Mattermost: the token of the outgoing webhook or slash command that calls; several are
+    separated by commas."""
     url: str = ""
     """Mattermost: the server's base URL."""
     homeserver: str = ""
@@ -126,7 +128,8 @@ class ChannelConfig(Section):
     reply: Literal["text", "markdown", "card"] = "markdown"
     """The form of answers, where the platform offers several."""
     card_template_id: str = ""
-    """DingTalk: the AI card template that answers are streamed into; with it `reply` is `card`."""
+    """DingTalk: the AI card template that answers are streamed into: `<id>`, or `<id>#<variable>`
+    when its text variable is not `msgContent`. With it `reply` is `card`."""
     feedback: bool = True
     """Whether answers can be rated by 👍 and 👎, where the platform has buttons for it."""
     welcome: bool = True
@@ -134,10 +137,13 @@ class ChannelConfig(Section):
     seen: bool = True
     """Whether the person sees that the bot is at work (typing, a reaction), if there is a way."""
     allow_tenants: tuple[str, ...] = ()
-    """Organisations whose messages are taken (Teams, Slack, Feishu). Empty: every one that the
-    platform lets through."""
+    """Organisations whose messages are taken: DingTalk's corp ids, Feishu's tenant keys, Slack's
+    workspaces, Teams' tenants, Matrix' servers. Empty: every one that the platform lets through (a
+    Teams bot with `auth.tenant`: that one)."""
     callback_url: str = ""
-    """`webhook` channel: where answers are posted to."""
+    """`webhook` channel: where answers are posted to. DingTalk in HTTP mode: the channel's own
+    public address, `https://<host>/api/message/<channel>`, which pressed buttons call. Mattermost:
+    the engine's base address as the server reaches it, which pressed buttons call."""
 
 
 class ModelConfig(Section):
@@ -294,8 +300,8 @@ class PersonConfig(Section):
     name: str = ""
     """For people."""
     identities: tuple[str, ...]
-    """`<channel type>:<tenant>/<user id>`, such as `dingtalk:dingcorp/u001` or `webchat:/admin`, as
-    `ai-engine sessions list` and the log show them."""
+    """`<channel type>:<tenant>/<user id>`, such as `dingtalk:dingcorp/u001` or `webchat:/admin`
+    (the tenant may be empty)."""
 
 
 class Config(Section):
