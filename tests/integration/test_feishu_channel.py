@@ -11,6 +11,7 @@ from ai_engine.domain.reply import Button, Card
 from ai_engine.simulators.files import SharedFile
 
 from support.feishu import feishu_world
+from support.hosts import restarted
 
 
 @pytest.mark.parametrize("mode", ["webhook", "stream"])
@@ -241,6 +242,28 @@ async def test_what_a_message_answers_is_quoted():
         assert (await engine.next()).quote == "the answer"
         await simulator.say("zhangsan", "and?", reply_to=asked)
         assert (await engine.next()).quote == "hello"
+
+
+async def test_after_a_restart_ratings_recalls_and_quotes_still_find_their_message():
+    async with feishu_world() as (simulator, engine):
+        asked = await simulator.say("zhangsan", "hello")
+        message = await engine.next()
+        await engine.answer(message, "hi", feedback="in_1")
+        entry = await simulator.wait_reply(asked)
+        engine.channel = await restarted(engine.channel)
+        await simulator.rate(entry.id, "good")
+        rated = await engine.next()
+        assert rated.payload == {"rating": "good", "of": "in_1", "text": ""}
+        assert (rated.chat, rated.target["conversation"]) == (
+            message.chat,
+            message.target["conversation"],
+        )
+        await simulator.say("zhangsan", "what?", reply_to=entry.id)
+        assert (await engine.next()).quote == "hi"
+        await simulator.recall(asked)
+        recall = await engine.next()
+        assert (recall.kind, recall.sender) == (MessageKind.RECALL, message.sender)
+        assert recall.payload == {"of": asked}
 
 
 async def test_an_answer_to_a_recalled_message_goes_to_its_chat():

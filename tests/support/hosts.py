@@ -41,6 +41,14 @@ class MemoryNotes:
         return self.kept.get(key)
 
 
+async def restarted(channel):
+    """The channel as the next process builds it: only what its host keeps is left of what it knew."""
+    await channel.close()
+    made = type(channel)(channel.name, channel.config, channel.host)
+    await made.start()
+    return made
+
+
 async def nothing_stored(message_id):
     return None
 

@@ -15,17 +15,17 @@ from ai_engine.channels.feishu.about import ABOUT
 from ai_engine.channels.feishu.channel import FeishuChannel
 from ai_engine.channels.feishu.envelope import parse
 from ai_engine.channels.feishu.link import check_endpoint
-from ai_engine.channels.feishu.recent import Recent, Seen
+from ai_engine.channels.feishu.recent import Messages, Recent, Seen
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Malformed, NotFound, SendRefused
-from ai_engine.domain.message import MessageKind
+from ai_engine.domain.message import Chat, ChatKind, MessageKind
 from ai_engine.domain.reply import Button, Card
 from ai_engine.security.egress import Egress
 from ai_engine.simulators.feishu import frames as theirs
 from ai_engine.simulators.feishu.cards import read_card
 
 from support.clock import ManualClock
-from support.hosts import make_host
+from support.hosts import MemoryNotes, make_host
 
 BOT = {"key": "@_user_1", "id": {"open_id": "ou_bot"}, "name": "Bot"}
 LISI = {"key": "@_user_10", "id": {"open_id": "ou_lisi"}, "name": "李四"}
@@ -260,9 +260,30 @@ def test_reactions_and_recalls_of_unknown_messages_are_nobody_s():
     header = {"event_id": "e", "event_type": codec.REACTED}
     body = {"message_id": "om_x", "reaction_type": {"emoji_type": "THUMBSUP"}}
     found = codec.event_of({"schema": "2.0", "header": header, "event": body})
-    recent: Recent[Seen] = Recent()
-    assert happenings.reaction(found, "c", recent, 0) is None
-    assert happenings.recall(found, "c", recent, 0) is None
+    assert happenings.is_thumb(found) is False  # not a person's
+    assert happenings.reaction(found, "c", None, 0) is None
+    assert happenings.recall(found, "c", None, 0) is None
+
+
+@pytest.mark.parametrize("text", ["字" * 9_000, "\x01" * 9_000, '"' * 9_000, "", "🙂" * 9_000])
+async def test_a_message_is_remembered_with_as_much_of_its_text_as_there_is_room_for(text):
+    messages = Messages(MemoryNotes())
+    seen = Seen(text=text, chat=Chat(kind=ChatKind.GROUP, id="oc_1"), feedback="f")
+    messages.put("om_1", seen)
+    found = await messages.get("om_1")
+    assert found is not None
+    assert (found.chat, found.feedback, found.sender) == (seen.chat, "f", None)
+    assert text.startswith(found.text)
+    assert len(found.text) >= min(len(text), 500)
+    assert await messages.get("om_2") is None
+    assert await messages.get("") is None
+
+
+async def test_a_note_of_another_version_is_as_good_as_none():
+    notes = MemoryNotes()
+    Messages(notes).put("om_1", Seen(text="x", chat=Chat(kind=ChatKind.GROUP, id="oc_1")))
+    notes.kept = dict.fromkeys(notes.kept, '{"words": "x"}')
+    assert await Messages(notes).get("om_1") is None
 
 
 @pytest.mark.parametrize(

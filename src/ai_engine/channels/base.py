@@ -117,11 +117,8 @@ class Notes(Protocol):
         ...
 
     async def get(self, key: str) -> str | None:
-        """The newest value; None when there is none, or it is too old.
-
-        Raises:
-            EngineError: the journal cannot be read.
-        """
+        """The newest value; None when there is none, it is too old, or the journal cannot be read
+        (which is logged)."""
         ...
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import EngineError
 from ai_engine.journal.base import Journal, Limits
 from ai_engine.journal.book import Book
 from ai_engine.journal.ownership import B, OwnedJournal
@@ -70,7 +71,11 @@ class ChannelNotes:
         self._journal.note(self._channel, key, value)
 
     async def get(self, key: str) -> str | None:
-        return await self._journal.noted(self._channel, key)
+        try:
+            return await self._journal.noted(self._channel, key)
+        except EngineError as error:  # a rating may be lost so, never the message that asks
+            log.warning("channel %s: a note could not be read: %s", self._channel, error)
+            return None
 
 
 def _keep(book: Book, channel: str, key: str, value: str) -> None:

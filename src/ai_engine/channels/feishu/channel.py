@@ -30,7 +30,7 @@ from ai_engine.channels.feishu.client import (
 from ai_engine.channels.feishu.envelope import URL_VERIFICATION, Keys, opened
 from ai_engine.channels.feishu.inbox import Inbox
 from ai_engine.channels.feishu.link import connect
-from ai_engine.channels.feishu.recent import Recent, Seen
+from ai_engine.channels.feishu.recent import Messages
 from ai_engine.channels.feishu.sending import Sender
 from ai_engine.channels.host import Host
 from ai_engine.channels.keeper import Keeper
@@ -80,13 +80,13 @@ class FeishuChannel(Connector):
             seen=True,
         )
         width = config.message_format.card_width
-        recent: Recent[Seen] = Recent()
+        messages = Messages(host.notes)
         self._client = FeishuClient(config, host.egress, host.clock)
-        self._inbox = Inbox(name, config, host, self._client, recent)
+        self._inbox = Inbox(name, config, host, self._client, messages)
         self._sender = Sender(
             self._client,
             host,
-            recent,
+            messages,
             form=form,
             width=width,
             feedback=config.feedback,

@@ -14,7 +14,7 @@ from ai_engine.channels.feishu.codec import (
     target_of,
     text_at,
 )
-from ai_engine.channels.feishu.recent import Recent, Seen
+from ai_engine.channels.feishu.recent import Seen
 from ai_engine.domain.message import InboundMessage, Json, MessageKind
 
 
@@ -40,13 +40,16 @@ def welcome(event: Event, channel: str, received_at: float) -> InboundMessage | 
     )
 
 
+def message_of(event: Event) -> str:
+    """The id of the message that a recall or a reaction names. Raises Malformed."""
+    return needed_at(event.body, "message_id", "$.event")
+
+
 def recall(
-    event: Event, channel: str, recent: Recent[Seen], received_at: float
+    event: Event, channel: str, seen: Seen | None, received_at: float
 ) -> InboundMessage | None:
-    """A message taken back. The event does not say whose it was: None when this process does not
-    remember the message. Raises Malformed."""
-    message_id = needed_at(event.body, "message_id", "$.event")
-    seen = recent.get(message_id)
+    """A message taken back. The event does not say whose it was: None when it is not remembered.
+    Raises Malformed."""
     if seen is None or seen.sender is None:
         return None
     return InboundMessage(
@@ -55,23 +58,29 @@ def recall(
         sender=seen.sender,
         chat=seen.chat,
         kind=MessageKind.RECALL,
-        payload={"of": message_id},
+        payload={"of": message_of(event)},
         target=target_of(seen.chat, seen.conversation),
         received_at=received_at,
     )
 
 
+def is_thumb(event: Event) -> bool:
+    """Whether a person puts or takes back 👍 or 👎. Raises Malformed."""
+    return _emoji(event) in THUMBS and event.body.get("operator_type") == "user"
+
+
+def _emoji(event: Event) -> str:
+    return text_at(object_at(event.body, "reaction_type", "$.event"), "emoji_type")
+
+
 def reaction(
-    event: Event, channel: str, recent: Recent[Seen], received_at: float
+    event: Event, channel: str, seen: Seen | None, received_at: float
 ) -> InboundMessage | None:
-    """👍 or 👎 under an answer of the bot's. None when this process did not send the message (the
-    event names no chat), and for reactions of other kinds or of bots. Raises Malformed."""
-    emoji = text_at(object_at(event.body, "reaction_type", "$.event"), "emoji_type")
-    seen = recent.get(needed_at(event.body, "message_id", "$.event"))
-    person = event.body.get("operator_type") == "user"
-    if emoji not in THUMBS or not person or seen is None or seen.sender is not None:
+    """👍 or 👎 (see `is_thumb`) under an answer of the bot's. None when the message is none of the
+    bot's, or is not remembered: the event names no chat. Raises Malformed."""
+    if seen is None or seen.sender is not None:
         return None
-    rating = THUMBS[emoji] if event.type == REACTED else "none"
+    rating = THUMBS[_emoji(event)] if event.type == REACTED else "none"
     return InboundMessage(
         channel=channel,
         message_id=event.key,

@@ -11,7 +11,7 @@ from ai_engine.channels.base import Accept
 from ai_engine.channels.feishu import codec, happenings
 from ai_engine.channels.feishu.client import FeishuClient
 from ai_engine.channels.feishu.codec import Event
-from ai_engine.channels.feishu.recent import QUOTE_CHARS_MAX, Recent, Seen
+from ai_engine.channels.feishu.recent import Messages, Seen
 from ai_engine.channels.host import Host
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Forbidden, SendFailed
@@ -33,13 +33,13 @@ class Inbox:
         config: ChannelConfig,
         host: Host,
         client: FeishuClient,
-        recent: Recent[Seen],
+        messages: Messages,
     ) -> None:
         self._name = name
         self._config = config
         self._host = host
         self._client = client
-        self._recent = recent
+        self._messages = messages
         self._bot = ""
         self._asking = asyncio.Lock()
 
@@ -81,9 +81,13 @@ class Inbox:
             case codec.MESSAGE:
                 return await self._message(event, now)
             case codec.RECALLED:
-                return happenings.recall(event, self._name, self._recent, now)
+                found = await self._messages.get(happenings.message_of(event))
+                return happenings.recall(event, self._name, found, now)
             case codec.REACTED | codec.UNREACTED:
-                return happenings.reaction(event, self._name, self._recent, now)
+                if not happenings.is_thumb(event):
+                    return None
+                found = await self._messages.get(happenings.message_of(event))
+                return happenings.reaction(event, self._name, found, now)
             case codec.ENTERED | codec.ADDED if self._config.welcome:
                 return happenings.welcome(event, self._name, now)
             case _:
@@ -97,7 +101,7 @@ class Inbox:
         if not codec.mentions_bot(event, bot):
             return None
         message = codec.decode_message(event, self._name, bot, now)
-        quoted = self._recent.get(codec.parent_of(event))
+        quoted = await self._messages.get(codec.parent_of(event))
         if quoted is None or not quoted.text:
             return message
         return replace(message, quote=quoted.text)
@@ -137,12 +141,12 @@ class Inbox:
         if message.kind not in (MessageKind.TEXT, MessageKind.UNSUPPORTED):
             return
         seen = Seen(
-            text=message.text[:QUOTE_CHARS_MAX],
+            text=message.text,
             chat=message.chat,
             sender=message.sender,
             conversation=str(message.target["conversation"]),
         )
-        self._recent.put(message.message_id, seen)
+        self._messages.put(message.message_id, seen)
 
 
 def _toast(zh: str, en: str, kind: str) -> Json:

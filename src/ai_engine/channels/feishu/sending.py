@@ -11,7 +11,7 @@ from ai_engine.channels.base import Outgoing
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.feishu import cards, refusals
 from ai_engine.channels.feishu.client import IMAGE_BYTES_MAX, FeishuClient
-from ai_engine.channels.feishu.recent import QUOTE_CHARS_MAX, Recent, Seen
+from ai_engine.channels.feishu.recent import QUOTE_CHARS_MAX, Messages, Seen
 from ai_engine.channels.host import Host
 from ai_engine.channels.text import plain, split
 from ai_engine.domain.errors import SendRefused
@@ -50,7 +50,7 @@ class Sender:
         self,
         client: FeishuClient,
         host: Host,
-        recent: Recent[Seen],
+        messages: Messages,
         *,
         form: str,
         width: int,
@@ -59,7 +59,7 @@ class Sender:
     ) -> None:
         self._client = client
         self._host = host
-        self._recent = recent
+        self._messages = messages
         self._form = form
         self._width = width
         self._feedback = feedback
@@ -161,7 +161,7 @@ class Sender:
             feedback=reply.feedback,
             conversation=str(target.get("conversation", "")),
         )
-        self._recent.put(message_id, seen)
+        self._messages.put(message_id, seen)
 
     async def _deliver(self, body: Json, outgoing: Outgoing, part: str) -> str:
         return await self.post(body, outgoing.target, cards.uuid_of(outgoing.reply.id, part))
