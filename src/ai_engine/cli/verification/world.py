@@ -88,45 +88,86 @@ class World:
         return [e for e in self.simulator.transcript.list(after=n) if e.sender == BOT]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A running simulator, and a configuration for an engine beside it."""
+
+    about: About
+    settings: ChannelConfig
+    simulator: Simulator
+    path: Path
+    """Of the configuration; the engine's data is kept beside it."""
+    port: int
+    clock: Clock
+
+
 @asynccontextmanager
 async def world(
-    type_: str, settings: ChannelConfig, *, clock: Clock | None = None
+    type_: str,
+    settings: ChannelConfig,
+    *,
+    clock: Clock | None = None,
+    acting: script.Script | None = None,
 ) -> AsyncGenerator[World]:
     """A channel of this type with these settings; its platform is simulated, its data is temporary.
+    `acting`: what answers in place of the usual script.
 
     Raises:
         NotFound: this type has no simulator.
     """
+    async with (
+        prepared(type_, settings, clock or SystemClock()) as place,
+        running(place, acting or script.Script(place.clock)) as made,
+    ):
+        yield made
+
+
+@asynccontextmanager
+async def prepared(type_: str, settings: ChannelConfig, clock: Clock) -> AsyncGenerator[Place]:
+    """A simulated platform, which goes on when its engine ends. Raises NotFound."""
     if type_ not in SIMULATED:
         raise NotFound(f"{type_} has no simulator", hint=f"simulated are {', '.join(SIMULATED)}")
-    about, used = about_of(type_), clock or SystemClock()
+    about = about_of(type_)
     auth = {
         name: _credential(settings, about, name) or simulated
         for name, simulated in simulator_class(type_).auth_defaults.items()
     }
     with tempfile.TemporaryDirectory(prefix="ai-engine-verify-") as folder:
-        async with build(type_, auth, channel=CHANNEL, clock=used) as simulator:
+        async with build(type_, auth, channel=CHANNEL, clock=clock) as simulator:
             path, port = Path(folder) / "ai-engine.json", _free_port()
             config = _configuration(settings, about, simulator, auth, f"http://127.0.0.1:{port}")
             write_private(path, config)
-            acting = script.Script(used)
-            wrap = Wrap(
-                assistant=lambda _: script.assistant(acting, used), tools=lambda _: script.tools()
+            yield Place(
+                about=about,
+                settings=settings,
+                simulator=simulator,
+                path=path,
+                port=port,
+                clock=clock,
             )
-            options = Options(live=live_config(path), data=Path(folder) / "data", wrap=wrap)
-            async with serving(options, Listener(host="127.0.0.1", port=port)) as (engine, url):
-                simulator.engine = url
-                made = World(
-                    about=about,
-                    mode=mode_of(about, settings),
-                    simulator=simulator,
-                    engine=engine,
-                    script=acting,
-                    faults=simulator.shared_faults,
-                )
-                _fit(acting, made)
-                await _connected(made, used)
-                yield made
+
+
+@asynccontextmanager
+async def running(place: Place, acting: script.Script) -> AsyncGenerator[World]:
+    """An engine at this place, its channel connected. Raises EngineError."""
+    wrap = Wrap(
+        assistant=lambda _: script.assistant(acting, place.clock), tools=lambda _: script.tools()
+    )
+    data = place.path.parent / "data"
+    options = Options(live=live_config(place.path), data=data, clock=place.clock, wrap=wrap)
+    async with serving(options, Listener(host="127.0.0.1", port=place.port)) as (engine, url):
+        place.simulator.engine = url
+        made = World(
+            about=place.about,
+            mode=mode_of(place.about, place.settings),
+            simulator=place.simulator,
+            engine=engine,
+            script=acting,
+            faults=place.simulator.shared_faults,
+        )
+        _fit(acting, made)
+        await _connected(made, place.clock)
+        yield made
 
 
 def _fit(acting: script.Script, made: World) -> None:
@@ -145,7 +186,7 @@ def _credential(settings: ChannelConfig, about: About, name: str) -> str:
 def _configuration(
     settings: ChannelConfig, about: About, simulator: Simulator, auth: Json, base: str
 ) -> str:
-    """The channel as it is configured, on the simulator's address and with its credentials."""
+    """The channel as it is set up, on the simulator's address and with its credentials; JSON."""
     info = simulator.info()
     given: Json = info.get("endpoints", {})
     auth = {**auth, **info.get("auth", {})}
