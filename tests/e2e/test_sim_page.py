@@ -1,27 +1,17 @@
 """The simulators' chat page in a real browser."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from ai_engine.simulators.dingtalk import DingTalkSimulator
 
 from support.callback_engine import CallbackEngine
+from support.sim_page import CHROMIUM, opened
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-]
 BOTH = pytest.mark.parametrize("page", ["en-US", "zh-CN"], indirect=True)
 
 pytestmark = [
@@ -62,17 +52,8 @@ async def assistant() -> AsyncGenerator[Assistant]:
 @pytest.fixture
 async def page(request: pytest.FixtureRequest, assistant: Assistant) -> AsyncGenerator[Page]:
     assert assistant.sim is not None
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = await browser.new_page(locale=getattr(request, "param", "en-US"))
-        problems: list[str] = []
-        opened.on("console", lambda said: problems.append(said.text))
-        opened.on("pageerror", lambda error: problems.append(str(error)))
-        await opened.goto(assistant.sim.url)
-        await opened.wait_for_selector(".chip")
-        yield opened
-        await browser.close()
-    assert problems == []
+    async with opened(assistant.sim.url, getattr(request, "param", "en-US")) as shown:
+        yield shown
 
 
 @BOTH

@@ -29,7 +29,7 @@ export function cardParts(entry, info) {
     else parts.push(section("above", entry.text));
   }
   if (card.title) parts.push(make("h2", "card-title", card.title));
-  if (card.image) parts.push(picture(card.image, info, card.title));
+  if (card.image) parts.push(picture(card.image, info, ""));
   if (body) parts.push(section("card-text", body));
   if (fields.length) parts.push(table(fields));
   return parts;
@@ -55,7 +55,7 @@ function table(fields) {
  *  other hosts. */
 export function picture(address, info, words) {
   const own = address.startsWith("data:image/") ? address : ownAddress(address, info);
-  if (!own) return outward(address, words || say("picture"), "file");
+  if (!own) return outward(address, words || say("picture"), "outward");
   const image = make("img", "shared");
   image.alt = words || say("picture");
   image.addEventListener("error", () => image.replaceWith(make("span", "missing", image.alt)));

@@ -110,7 +110,7 @@ function changed(entry) {
     after.classList.add("still");
     before.replaceWith(after);
     if (held >= 0) after.querySelectorAll("button, a")[held]?.focus({ preventScroll: true });
-    if (follow) toEnd("instant");
+    if (follow) toEnd();
   }
   if (editing?.n === entry.n && gone(entry)) stopEditing();
   drawTyping();
@@ -122,8 +122,8 @@ function nearEnd() {
   return messages.scrollHeight - messages.scrollTop - messages.clientHeight < 120;
 }
 
-function toEnd(behavior = "auto") {
-  at("messages").scrollTo({ top: at("messages").scrollHeight, behavior });
+function toEnd() {
+  at("messages").scrollTop = at("messages").scrollHeight;
 }
 
 function asBubble(entry) {
@@ -168,7 +168,7 @@ function draw() {
   if (here.length) here.forEach(append);
   else messages.append(empty(open === "group", info.robot_name, platform()));
   drawTyping();
-  messages.scrollTop = messages.scrollHeight;
+  toEnd();
   at("title").textContent = open === "group" ? info.group.title : info.robot_name;
   at("subtitle").textContent = open === "group" ? say("groupLine", info.robot_name) : say("assistantLine");
   at("enter").hidden = open === "group" || !info.can.includes("enter");
@@ -326,11 +326,11 @@ function keepAtEnd() {
   const messages = at("messages");
   let atEnd = true;
   messages.addEventListener("scroll", () => {
-    atEnd = messages.scrollHeight - messages.scrollTop - messages.clientHeight < 120;
+    atEnd = nearEnd();
   });
-  new ResizeObserver(() => {
-    if (atEnd) messages.scrollTo({ top: messages.scrollHeight, behavior: "instant" });
-  }).observe(messages);
+  const keep = () => atEnd && toEnd();
+  new ResizeObserver(keep).observe(messages);
+  messages.addEventListener("load", keep, true); // a picture has its height only now
 }
 
 function wireControls() {
