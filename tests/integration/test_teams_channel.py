@@ -6,6 +6,8 @@ import base64
 import pytest
 
 from ai_engine.channels.base import WebhookRequest
+from ai_engine.channels.teams.people import People
+from ai_engine.channels.teams.urls import Trust
 from ai_engine.domain.errors import (
     NotFound,
     Overloaded,
@@ -19,6 +21,7 @@ from ai_engine.domain.reply import Button, Card
 from ai_engine.simulators.files import SharedFile
 from ai_engine.simulators.teams.codec import TENANT
 
+from support.hosts import make_host, restarted
 from support.teams_world import APP_ID, SECRET, world
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
@@ -442,6 +445,50 @@ async def test_a_rating_names_the_rated_answer(rating, text):
         assert found.kind is MessageKind.FEEDBACK
         assert found.payload == {"rating": rating, "of": "turn-7", "text": text}
         assert await settled(simulator, sent) == 200
+
+
+async def test_a_rating_names_the_rated_answer_after_a_restart():
+    async with world() as (simulator, engine):
+        asked, message = await personal(simulator, engine)
+        await engine.answer(message, "the answer", feedback="turn-7")
+        reply = await simulator.wait_reply(asked)
+        engine.channel = await restarted(engine.channel)
+        await simulator.rate(reply.id, "good")
+        assert (await engine.next()).payload == {"rating": "good", "of": "turn-7", "text": ""}
+
+
+async def test_the_tenant_is_known_after_a_restart():
+    async with world(auth={"app_id": APP_ID, "app_secret": SECRET}) as (simulator, engine):
+        _, message = await personal(simulator, engine)
+        engine.channel = await restarted(engine.channel)
+        address = engine.channel.address("user:lisi")
+        assert address.tenant == message.sender.tenant
+
+
+async def test_where_people_are_reached_is_known_after_a_restart_while_it_is_allowed():
+    host = make_host()
+    before = People(None, APP_ID, "", Trust(""), host)
+    region = {"service": "https://smba.trafficmanager.net/emea/", "tenant": "t", "personal": False}
+    before.noticed(region)
+    after = People(None, APP_ID, "", Trust(""), host)
+    await after.recall()
+    assert await after.place({"conversation": "c"}) == (region["service"][:-1], "c")
+    host.notes.put("place", "https://elsewhere.example t")
+    later = People(None, APP_ID, "", Trust(""), host)
+    await later.recall()
+    assert (later.service, later.tenant) == (Trust("").default, "")
+
+
+async def test_an_answer_of_several_parts_goes_on_after_a_restart():
+    async with world() as (simulator, engine):
+        asked, message = await personal(simulator, engine)
+        picture = Attachment(kind="image", url="data:image/png;base64," + b64(PNG), name="a.png")
+        simulator.faults.change({"throttle_after": 1, "throttle_times": 1})
+        with pytest.raises(SendRetryable):
+            await engine.answer(message, "first", media=(picture,))
+        engine.channel = await restarted(engine.channel)
+        await engine.answer(message, "first", media=(picture,))
+        assert [e.kind for e in simulator.transcript.replies_to(asked)] == ["markdown", "picture"]
 
 
 @pytest.mark.parametrize("rating", ["good", "bad", "none"])

@@ -1,9 +1,8 @@
 """The `teams` channel: Bot Framework activities in, answers out by the connector API."""
 
 import logging
-from collections import OrderedDict
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,6 +18,7 @@ from ai_engine.channels.base import (
 from ai_engine.channels.connector import Connector, address_parts
 from ai_engine.channels.host import Host
 from ai_engine.channels.http import Api
+from ai_engine.channels.progress import Progress
 from ai_engine.channels.teams import cards, codec, crypto
 from ai_engine.channels.teams.about import ABOUT
 from ai_engine.channels.teams.client import TeamsClient
@@ -48,7 +48,6 @@ STREAM_INTERVAL_MS: Final = 1500
 """Microsoft advises to gather words for 1.5 to 2 s between two updates."""
 SENDS_PER_SECOND: Final = 2.0
 """Source: Microsoft, "Optimize your bot with rate limiting": 60 messages in 30 s a conversation."""
-_KEPT_MAX: Final = 10_000
 _AI: Final[Json] = {
     "type": "https://schema.org/Message",
     "@type": "Message",
@@ -99,13 +98,14 @@ class TeamsChannel(Connector):
             seen=config.seen,
         )
         home = tenant or (next(iter(self._tenants)) if len(self._tenants) == 1 else "")
-        self._people = People(self._client, self._app_id, home, trust.default)
+        self._people = People(self._client, self._app_id, home, trust, host)
         self._streams = Streams(self._client, host.clock)
         self._files = Files(host, self._api, self._client, trust, self.capabilities.media_bytes_max)
-        self._sent: OrderedDict[str, int] = OrderedDict()
-        """reply id → how many of its activities were sent, for the next attempt."""
-        self._rated: OrderedDict[str, str] = OrderedDict()
-        """activity id → the reply's `feedback` value."""
+        self._sent = Progress(host.notes)
+
+    async def start(self) -> None:
+        await super().start()
+        await self._people.recall()
 
     async def close(self) -> None:
         await self._keys.close()
@@ -162,8 +162,9 @@ class TeamsChannel(Connector):
         if message.kind is MessageKind.FEEDBACK:
             if not self.config.feedback:
                 return
-            of = self._rated.get(str(message.payload["of"]), "")
-            message = replace(message, payload={**message.payload, "of": of})
+            rated = _rated(text(message.target, "conversation"), str(message.payload["of"]))
+            of = await self.host.notes.get(rated)
+            message = replace(message, payload={**message.payload, "of": of or ""})
         elif message.kind is MessageKind.BUTTON:
             message = replace(message, payload=await self._pressed(message.payload))
         await accept(message)
@@ -207,8 +208,8 @@ class TeamsChannel(Connector):
     # Out.
 
     async def send(self, outgoing: Outgoing) -> None:
-        """Text with its card, then pictures and files. What was sent before a failure is not sent
-        again by the next attempt in this process."""
+        """Text with its card, then pictures and files. What was sent before a failure or a restart
+        is not sent again by the next attempt."""
         service, conversation = await self._people.place(outgoing.target)
         activities = await self._activities(outgoing.reply)
         await self._send_all(outgoing, service, conversation, activities)
@@ -223,12 +224,20 @@ class TeamsChannel(Connector):
         return found
 
     async def _send_all(
-        self, outgoing: Outgoing, service: str, conversation: str, activities: list[Json]
+        self,
+        outgoing: Outgoing,
+        service: str,
+        conversation: str,
+        activities: list[Json],
+        sent: int | None = None,
     ) -> None:
+        """`sent`: how many of its parts are there already, when that is known."""
         reply, target = outgoing.reply, outgoing.target
         path = ("conversations", conversation, "activities")
-        media = [*reply.media, *_card_picture(reply)]
-        for n in range(self._sent.get(reply.id, 0), len(activities) + len(media)):
+        media = _media(reply)
+        total = len(activities) + len(media)
+        sent = await self._sent_of(reply, activities) if sent is None else sent
+        for n in range(sent, total):
             if n < len(activities):
                 activity = activities[n]
             else:
@@ -236,8 +245,14 @@ class TeamsChannel(Connector):
                 activity = await self._files.message(media[n - len(activities)], personal=personal)
             to = text(target, "activity")
             found = await self._post(service, path, to, activity, reply.produced_by)
-            _keep(self._sent, reply.id, n + 1)
-            self._remember_rating(reply, activity, text(found, "id"))
+            if total > 1:
+                self._sent.put(reply.id, n + 1)
+            self._remember_rating(reply, activity, conversation, text(found, "id"))
+
+    async def _sent_of(self, reply: Reply, activities: list[Json]) -> int:
+        """An answer of one part needs no memory: it is sent, or it is not."""
+        several = len(activities) + len(_media(reply)) > 1
+        return await self._sent.of(reply.id) if several else 0
 
     async def _post(
         self, service: str, path: tuple[str, ...], to: str, activity: Json, produced_by: str
@@ -256,9 +271,9 @@ class TeamsChannel(Connector):
         self._client.refuse(answer, "an answer")
         return answer.json
 
-    def _remember_rating(self, reply: Reply, activity: Json, id_: str) -> None:
+    def _remember_rating(self, reply: Reply, activity: Json, conversation: str, id_: str) -> None:
         if reply.feedback and id_ and "channelData" in activity:
-            _keep(self._rated, id_, reply.feedback)
+            self.host.notes.put(_rated(conversation, id_), reply.feedback)
 
     async def open_stream(self, target: Json, key: str) -> Json | None:
         """In private chats only; the platform chooses the id, so a key cannot find it again."""
@@ -275,15 +290,18 @@ class TeamsChannel(Connector):
         """The final message ends the stream; what does not fit into it follows."""
         reply = outgoing.reply
         activities = await self._activities(reply)
-        if not self._sent.get(reply.id):
+        sent = await self._sent_of(reply, activities)
+        if not sent:
             if not activities:
                 await self._streams.discard(handle)
             else:
                 shown = await self._streams.finish(handle, activities[0], reply.produced_by)
                 if shown:
-                    _keep(self._sent, reply.id, 1)
-                    self._remember_rating(reply, activities[0], shown)
-        await self._send_all(outgoing, handle["service"], handle["conversation"], activities)
+                    sent = 1
+                    if len(activities) + len(_media(reply)) > 1:
+                        self._sent.put(reply.id, sent)
+                    self._remember_rating(reply, activities[0], handle["conversation"], shown)
+        await self._send_all(outgoing, handle["service"], handle["conversation"], activities, sent)
 
     async def seen(self, target: Json) -> None:
         """The bot is shown as typing."""
@@ -330,11 +348,13 @@ def _card_picture(reply: Reply) -> tuple[Attachment, ...]:
     return (Attachment(kind="image", url=url),)
 
 
-def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
-    kept[key] = value
-    kept.move_to_end(key)
-    while len(kept) > _KEPT_MAX:
-        kept.popitem(last=False)
+def _media(reply: Reply) -> list[Attachment]:
+    return [*reply.media, *_card_picture(reply)]
+
+
+def _rated(conversation: str, activity: str) -> str:
+    """The note of which answer an activity holds; a thread's activities are its channel's."""
+    return f"rated {conversation.partition(';')[0]} {activity}"
 
 
 def build(name: str, config: ChannelConfig, host: Host) -> TeamsChannel:

@@ -8,31 +8,58 @@ from collections import OrderedDict
 from typing import Final
 
 from ai_engine.channels.base import Profile
+from ai_engine.channels.host import Host
 from ai_engine.channels.teams.client import TeamsClient
 from ai_engine.channels.teams.fields import text
+from ai_engine.channels.teams.urls import Trust
 from ai_engine.domain.errors import SendRefused
 from ai_engine.domain.message import Json
 
 _CHATS_MAX: Final = 10_000
+_PLACE: Final = "place"
+_NOTED_SECONDS: Final = 24 * 3600.0
+"""Where activities come from is noted anew so often: notes are kept for 7 days."""
 
 
 class People:
-    """Remembers, in this process, where activities came from: the connector's regional address,
-    the tenant, and the private chats."""
+    """Remembers where activities came from: the connector's regional address and the tenant, over
+    a restart too, and in this process the private chats, which can be asked for again."""
 
-    def __init__(self, client: TeamsClient, app_id: str, tenant: str, service: str) -> None:
+    def __init__(
+        self, client: TeamsClient, app_id: str, tenant: str, trust: Trust, host: Host
+    ) -> None:
         self._client = client
         self._bot = f"28:{app_id}"
         self._tenant = tenant
         self._chats: OrderedDict[str, str] = OrderedDict()
-        self.service = service
+        self._trust = trust
+        self._notes = host.notes
+        self._clock = host.clock
+        self._noted = ("", 0.0)
+        self.service = trust.default
         """Where to write when the target does not say: of the last proved activity, until then
         the configured or the global address."""
+
+    async def recall(self) -> None:
+        """What was known before the restart, as far as it is still allowed."""
+        place = (await self._notes.get(_PLACE) or "").split()
+        if len(place) != 2:
+            return
+        try:
+            self.service = self._trust.service(place[0])
+        except SendRefused:
+            return  # the configured address is another one now
+        self._tenant = self._tenant or place[1]
 
     def noticed(self, target: Json) -> None:
         """A proved and allowed activity came from here."""
         self.service = target["service"]
         self._tenant = self._tenant or target["tenant"]
+        place = f"{self.service} {self._tenant}"
+        noted, until = self._noted
+        if place != noted or self._clock.monotonic() >= until:
+            self._noted = place, self._clock.monotonic() + _NOTED_SECONDS
+            self._notes.put(_PLACE, place)
         if target["personal"]:
             self._remember(target["user"], target["conversation"])
 
