@@ -17,6 +17,7 @@ from ai_engine.domain.message import Attachment, MessageKind
 from ai_engine.domain.reply import Button, Card
 from ai_engine.simulators.files import SharedFile
 
+from support.hosts import restarted
 from support.telegram_world import SECRET, TOKEN, world
 from support.watched_clock import WatchedClock
 
@@ -221,6 +222,33 @@ async def test_reactions_rate_the_answer_that_they_are_put_on(chat):
             assert (await engine.next()).text == "next"
         else:
             assert (await engine.next()).payload["of"] == ""
+
+
+@pytest.mark.parametrize("chat", ["private", "group"])
+async def test_reactions_rate_their_answer_after_a_restart(chat):
+    async with world() as (simulator, engine):
+        for name in ("f1", "f2"):
+            await simulator.say("zhangsan", name, chat=chat)
+            await engine.answer(await engine.next(), "answer", feedback=name, id=name)
+        first = next(e for e in simulator.transcript.list() if e.sender == "bot")
+        engine.channel = await restarted(engine.channel)
+        await simulator.rate(first.id, "bad")
+        assert (await engine.next()).payload == {"rating": "bad", "of": "f1", "text": ""}
+
+
+async def test_an_answer_of_several_parts_goes_on_after_a_restart():
+    async with world() as (simulator, engine):
+        await simulator.say("zhangsan", "x")
+        message = await engine.next()
+        picture = Attachment(kind="image", url="data:image/png;base64,iVBORw0KGgo=", name="a.png")
+        simulator.faults.change({"throttle_after": 1, "throttle_times": 1})
+        with pytest.raises(SendRetryable):
+            await engine.answer(message, "first", media=(picture,))
+        engine.channel = await restarted(engine.channel)
+        await engine.answer(message, "first", media=(picture,))
+        sent = [entry.text for entry in simulator.transcript.list() if entry.sender == "bot"]
+        assert sent.count("first") == 1
+        assert len(sent) == 2
 
 
 # Streams

@@ -16,7 +16,7 @@ from ai_engine.channels.base import (
     WebhookRequest,
     WebhookResponse,
 )
-from ai_engine.channels.connector import Connector, address_parts
+from ai_engine.channels.connector import Connector, address_parts, public_address
 from ai_engine.channels.host import Host
 from ai_engine.channels.telegram import codec, crypto, keyboard, markup
 from ai_engine.channels.telegram.about import ABOUT
@@ -182,7 +182,7 @@ class TelegramChannel(Connector):
         """Telegram does not say whose message it is. In a private chat an unknown one counts as
         the newest answer; in a group it may be anybody's."""
         target = message.target
-        of = self._outbound.answer_of(target["chat_id"], target["message_id"])
+        of = await self._outbound.answer_of(target["chat_id"], target["message_id"])
         if not self.config.feedback or (not of and message.chat.kind is ChatKind.GROUP):
             return
         await accept(replace(message, payload={**message.payload, "of": of}))
@@ -283,7 +283,10 @@ class TelegramChannel(Connector):
             return "A webhook is set; polling will remove it." if url else "No webhook is set."
         expected = f"/api/message/{self.name}"
         if not url:
-            return f"No webhook is set: call setWebhook with https://<your host>{expected}."
+            return (
+                f"No webhook is set: ai-engine channels register {self.name} --url "
+                "https://<your host>"
+            )
         if not url.partition("?")[0].endswith(expected):
             return f"The webhook is {url}, not https://<your host>{expected}."
         lines = [f"The webhook is {url}, {info.get('pending_update_count', 0)} updates wait."]
@@ -301,7 +304,9 @@ class TelegramChannel(Connector):
         Raises:
             SendRetryable, SendRefused: what Telegram says against it.
         """
-        url = f"{base_url.rstrip('/')}/api/message/{self.name}"
+        if self.mode != "webhook":
+            return await super().register(base_url)
+        url = public_address(base_url, self.name)
         await self._client.call(
             "setWebhook",
             {

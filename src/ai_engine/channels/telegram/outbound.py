@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from ai_engine.channels.base import Outgoing
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.host import Host
 from ai_engine.channels.pace import Bucket
+from ai_engine.channels.progress import Progress
 from ai_engine.channels.telegram import keyboard
 from ai_engine.channels.telegram.client import Said, TelegramClient, raise_for
 from ai_engine.channels.telegram.content import BYTES_MAX, record, whole
@@ -19,7 +20,6 @@ from ai_engine.domain.reply import Button, Card, Reply
 GROUP_PER_MINUTE: Final = 20
 """Messages of a bot into one group (Bots FAQ, "Broadcasting to users")."""
 PHOTO_BYTES_MAX: Final = 10_000_000
-_KEPT_MAX: Final = 10_000
 _GROUPS_MAX: Final = 1_000
 _PICTURES: Final = frozenset({"image/jpeg", "image/png", "image/webp"})
 
@@ -35,16 +35,15 @@ class Parts:
 
 
 class Outbound:
-    """Sends replies of one channel. Remembers what was sent, so that a repeated attempt goes on
-    where the last one ended, and a reaction to a message is known to rate its answer."""
+    """Sends replies of one channel. Remembers what was sent, over a restart too, so that a repeated
+    attempt goes on where the last one ended, and a reaction is known to rate its answer."""
 
     def __init__(self, client: TelegramClient, host: Host, form: str, *, feedback: bool) -> None:
         self._client = client
         self._host = host
         self._form = form
         self._feedback = feedback
-        self._done: OrderedDict[str, int] = OrderedDict()
-        self._answers: OrderedDict[tuple[int, int], str] = OrderedDict()
+        self._done = Progress(host.notes)
         self._groups: OrderedDict[int, Bucket] = OrderedDict()
 
     def parts(self, reply: Reply) -> Parts:
@@ -66,7 +65,8 @@ class Outbound:
     async def send(self, outgoing: Outgoing, *, stream: str = "", skip: int = 0) -> None:
         """All parts that have not been sent yet, except the first `skip` texts.
 
-        `stream`: names the finished stream; the end of one is remembered.
+        `stream`: names the finished stream; the end of one is remembered, as are the parts of an
+        answer that has several.
 
         Raises:
             SendRetryable, SendRefused, PermissionMissing.
@@ -74,15 +74,16 @@ class Outbound:
         reply, parts = outgoing.reply, self.parts(outgoing.reply)
         key = f"{stream}/{reply.id}"
         total = len(parts.pages) + len(parts.media)
-        for step in range(max(skip, self._done.get(key, 0)), total):
+        repeatable = bool(stream) or total > 1
+        done = await self._done.of(key) if repeatable else 0
+        for step in range(max(skip, done), total):
             if step < len(parts.pages):
                 said = await self.text(outgoing, parts, step)
                 self.remember(said, reply)
             else:
                 await self._media(outgoing, parts.media[step - len(parts.pages)])
-            self._note(key, step + 1)
-        if not stream:
-            self._done.pop(key, None)
+            if repeatable:
+                self._done.put(key, step + 1)
 
     async def text(self, outgoing: Outgoing, parts: Parts, step: int, edit: int = 0) -> Said:
         """One text, as a new message or in place of the message `edit`.
@@ -128,7 +129,8 @@ class Outbound:
             GROUP_PER_MINUTE / 60, self._host.clock, burst=GROUP_PER_MINUTE
         )
         self._groups[chat_id] = bucket
-        _bound(self._groups, _GROUPS_MAX)
+        while len(self._groups) > _GROUPS_MAX:
+            self._groups.popitem(last=False)
         await bucket.take()
 
     async def _markup(self, reply: Reply) -> Json | None:
@@ -162,22 +164,16 @@ class Outbound:
         message = whole(said.result.get("message_id"))
         chat = whole(record(said.result, "chat").get("id"))
         if reply.feedback and message and chat:
-            self._answers[(chat, message)] = reply.feedback
-            _bound(self._answers, _KEPT_MAX)
+            self._host.notes.put(_rated(chat, message), reply.feedback)
 
-    def answer_of(self, chat_id: int, message_id: int) -> str:
-        """The `Reply.feedback` of a message that this process sent; empty when it did not."""
-        return self._answers.get((chat_id, message_id), "")
-
-    def _note(self, key: str, steps: int) -> None:
-        self._done[key] = steps
-        self._done.move_to_end(key)
-        _bound(self._done, _KEPT_MAX)
+    async def answer_of(self, chat_id: int, message_id: int) -> str:
+        """The `Reply.feedback` of a message that this bot sent; empty when it is not known."""
+        return await self._host.notes.get(_rated(chat_id, message_id)) or ""
 
 
-def _bound(table: OrderedDict[Any, Any], most: int) -> None:
-    while len(table) > most:
-        table.popitem(last=False)
+def _rated(chat_id: int, message_id: int) -> str:
+    """The note of which answer a message holds."""
+    return f"rated {chat_id} {message_id}"
 
 
 def _filled(card: Card) -> str:
