@@ -1,0 +1,1 @@
+"""The `email` connector: a mailbox that answers the people on its allow-list."""
