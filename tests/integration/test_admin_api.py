@@ -23,6 +23,7 @@ ROUTES = [
     ("POST", "/deadletters/d1/replay", "deadletter.replay"),
     ("GET", "/channels", "channel.read"),
     ("POST", "/channels/chat/check", "channel.check"),
+    ("POST", "/channels/chat/register", "channel.register"),
     ("GET", "/channels/chat/people/anna", "people.read"),
     ("POST", "/messages", "message.send"),
     ("GET", "/config", "config.read"),
@@ -31,6 +32,7 @@ ROUTES = [
 
 
 BODY = {"text": "x", "channel": "chat", "to": "anna"}
+BODIES = {"/channels/chat/register": {"url": "https://ai.example.com"}}
 
 
 class Doorman:
@@ -105,7 +107,7 @@ def _fits(described, path):
 @pytest.mark.parametrize(("method", "path", "_"), ROUTES)
 @pytest.mark.parametrize("token", ["", "wrong"])
 async def test_without_the_token_nothing_is_told(place, method, path, _, token):
-    answer = await ask(place.app, method, path, token=token, body=BODY)
+    answer = await ask(place.app, method, path, token=token, body=BODIES.get(path, BODY))
     error_of(answer, 401, "unauthenticated")
     assert answer[1]["www-authenticate"] == "Bearer"
 
@@ -120,16 +122,18 @@ async def test_a_role_without_the_permission_is_refused_and_one_with_it_is_not(
         "just": [Grant(action=action)],
     }
     object.__setattr__(place.bench.plan, "policy", Policy(roles))
-    refused = await ask(place.app, method, path, token="role:other", body=BODY)
+    refused = await ask(place.app, method, path, token="role:other", body=BODIES.get(path, BODY))
     assert action in error_of(refused, 403, "forbidden")["message"]
-    answer = await ask(place.app, method, path, token="role:just", body=BODY)
+    answer = await ask(place.app, method, path, token="role:just", body=BODIES.get(path, BODY))
     assert answer[0] in (200, 202, 404)
 
 
 async def test_an_employee_may_read_nothing_of_others(place):
     assert "employee" in BUILTIN_ROLES
     for method, path, _ in ROUTES:
-        answer = await ask(place.app, method, path, token="role:employee", body=BODY)
+        answer = await ask(
+            place.app, method, path, token="role:employee", body=BODIES.get(path, BODY)
+        )
         error_of(answer, 403, "forbidden")
 
 
@@ -264,3 +268,30 @@ async def test_a_channel_is_tried_and_a_person_looked_up(place):
     assert (await place.post("/channels/chat/check"))[2]["ok"] is True
     assert (await place.get("/channels/chat/people/anna"))[2]["name"] == "Anna"
     error_of(await place.post("/channels/gone/check"), 404, "not_found")
+
+
+async def test_a_channel_is_registered_below_the_address_that_is_given(place):
+    async def register(url, name="chat"):
+        return await place.post(f"/channels/{name}/register", {"url": url})
+
+    status, _, said = await register("https://ai.example.com/bots/")
+    assert (status, said["ok"]) == (200, True)
+    assert said["said"] == "https://ai.example.com/bots/api/message/chat"
+    assert (await register("http://127.0.0.1:8080"))[2]["ok"] is True
+    for url in ("http://ai.example.com", "nowhere", "https://a:b@c.example", "https://a.example?x"):
+        assert "body.url" in error_of(await register(url), 422, "malformed")["message"], url
+    error_of(await register("https://ai.example.com", "gone"), 404, "not_found")
+
+
+async def test_where_the_console_takes_the_address_it_is_named(place):
+    from ai_engine.channels.wecom.channel import build as wecom
+    from ai_engine.config.schema import ChannelConfig
+
+    from support.hosts import make_host
+
+    place.bench.plan.channels["wecom"] = wecom("wecom", ChannelConfig(), make_host())
+    answer = await place.post("/channels/wecom/register", {"url": "https://ai.example.com"})
+    assert answer[0] == 200
+    assert answer[2]["ok"] is False
+    assert "console: https://work.weixin.qq.com" in answer[2]["said"]
+    assert "https://ai.example.com/api/message/wecom" in answer[2]["hint"]

@@ -114,6 +114,9 @@ class FakeChannel:
     async def check(self) -> str:
         return "fine"
 
+    async def register(self, base_url: str) -> str:
+        return f"{base_url}/api/message/{self.name}"
+
     async def send(self, outgoing: Outgoing) -> None:
         assert outgoing.reply.stream is None
         await self._send(outgoing)

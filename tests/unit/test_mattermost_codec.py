@@ -292,7 +292,7 @@ def test_what_is_not_durable_is_asked_for_again():
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"auth": {"token": "t"}}, "auth.url is empty"),
+        ({"auth": {"token": "t"}}, "needs auth.url or endpoints.api"),
         ({"auth": {"url": "https://mm.test"}}, "a mattermost channel needs auth.token"),
         ({"mode": "webhook", "auth": {"url": "https://mm.test"}}, "needs auth.webhook_token"),
         ({"auth": {"url": "ftp://x", "token": "t"}}, "auth.url is not an http or https URL"),

@@ -1,7 +1,5 @@
 """The whole HTTP application of one running engine."""
 
-import ipaddress
-
 from starlette.requests import Request
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
@@ -11,16 +9,7 @@ from ai_engine.api.websocket import ChatSocket
 from ai_engine.domain.errors import Throttled
 from ai_engine.engine import Engine
 from ai_engine.gateway import build_app
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listener on this host can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+from ai_engine.security.egress import is_loopback
 
 
 def http_app(engine: Engine, *, host: str) -> ASGIApp:

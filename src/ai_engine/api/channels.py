@@ -12,6 +12,7 @@ from ai_engine.domain.errors import EngineError, Malformed, NotFound, Permission
 from ai_engine.domain.ids import new_id
 from ai_engine.domain.message import InboundMessage, Json, MessageKind, Sender
 from ai_engine.pipeline.plan import Plan
+from ai_engine.security.egress import is_loopback, origin
 
 Name = Annotated[str, Path(max_length=64)]
 Person = Annotated[str, Path(max_length=512)]
@@ -34,6 +35,47 @@ class Note(BaseModel):
     """Idempotency key: the same one is sent once within 24 h. Empty: a new one."""
 
 
+class Registration(BaseModel):
+    """Where the platform shall call."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="forbid")
+
+    url: Annotated[str, Field(min_length=1, max_length=2048)]
+    """The engine's public base URL, such as `https://ai.example.com`."""
+
+
+def public_base(url: str, *, plain: bool) -> str:
+    """The base URL, without a slash at its end. `plain`: http is enough, on a network of one's own.
+
+    Raises:
+        Malformed: it is no base URL, or not https where it must be.
+    """
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError as error:
+        raise Malformed(f"body.url: {error}", hint="such as https://ai.example.com") from error
+    if "?" in url or "#" in url or "/api/message/" in url:
+        raise Malformed(
+            "body.url: not a base URL", hint="the channel's own path is added: leave it out"
+        )
+    if scheme != "https" and not (plain or is_loopback(host)):
+        raise Malformed(
+            "body.url: platforms call https addresses only",
+            hint="give the https address of the engine or of the proxy before it",
+        )
+    return url.rstrip("/")
+
+
+async def _told(call: Awaitable[str]) -> Json:
+    """What the platform says, or why it does not."""
+    try:
+        said = await call
+    except EngineError as error:
+        missing = error.permission if isinstance(error, PermissionMissing) else ""
+        return {"ok": False, "said": error.message, "hint": error.hint, "permission": missing}
+    return {"ok": True, "said": said, "hint": "", "permission": ""}
+
+
 def routes(
     app: FastAPI,
     plan: Callable[[], Plan],
@@ -51,18 +93,15 @@ def routes(
     @app.post("/channels/{name}/check", dependencies=[may("channel.check")])
     async def check(name: Name) -> Json:
         """Call the platform once with the channel's credentials."""
+        return await _told(channel_of(name).check())
+
+    @app.post("/channels/{name}/register", dependencies=[may("channel.register")])
+    async def register(name: Name, wanted: Registration) -> Json:
+        """Tell the platform where this channel is called, where it takes that by a call."""
         channel = channel_of(name)
-        try:
-            said = await channel.check()
-        except EngineError as error:
-            missing = error.permission if isinstance(error, PermissionMissing) else ""
-            return {
-                "ok": False,
-                "said": error.message,
-                "hint": error.hint,
-                "permission": missing,
-            }
-        return {"ok": True, "said": said, "hint": "", "permission": ""}
+        config = plan().config.channels.get(name)
+        base = public_base(wanted.url, plain=bool(config and config.endpoints.api))
+        return await _told(channel.register(base))
 
     @app.get("/channels/{name}/people/{user_id:path}", dependencies=[may("people.read")])
     async def person(name: Name, user_id: Person) -> Json:

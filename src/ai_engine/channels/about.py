@@ -36,7 +36,19 @@ class About:
     modes: Sequence[str] = ()
     """How messages may come in, the default first; () when there is but one way."""
     needs: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    """mode (or `*`) → names of `auth` fields that must be set."""
+    """mode (or `*`) → names of `auth` fields that must be set. One of several is enough where they
+    are separated by `|`; a name with a dot is no `auth` field: `url|endpoints.api`."""
+    offers: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """mode (or `*`) → names of further `auth` fields that most people set."""
+    made: Sequence[str] = ()
+    """`auth` fields that are ours to choose: a first configuration gets random ones."""
+    labels: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    """`auth` field → (zh, en): what it is called and where it is found, for people."""
+    steps: Mapping[str, Sequence[tuple[str, str]]] = field(
+        default_factory=dict[str, Sequence[tuple[str, str]]]
+    )
+    """mode (or `*`) → (zh, en) of what is left to do on the platform once the configuration is
+    written; `{callback}` stands for the channel's address."""
     aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     """`auth` field → the general name (`app_id`, `app_secret`) that stands in for it."""
     hints: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -57,6 +69,18 @@ class About:
 def mode_of(about: About, config: ChannelConfig) -> str:
     """The configured mode, or the type's default; empty when the type has but one way."""
     return config.mode or (about.modes[0] if about.modes else "")
+
+
+def needs_address(about: About, mode: str) -> bool:
+    """Whether the platform calls us, so that it must be able to reach us."""
+    return mode == "webhook"
+
+
+def quiet_mode(about: About) -> str:
+    """The mode for people without a public address, if there is one, else the default."""
+    return next(
+        (m for m in about.modes if not needs_address(about, m)), next(iter(about.modes), "")
+    )
 
 
 def credential(about: About, config: ChannelConfig, name: str) -> str:
@@ -86,8 +110,12 @@ def findings(about: About, config: ChannelConfig) -> list[Finding]:
         fix = f"Set it to {' or '.join(about.modes)}." if about.modes else "Leave it out."
         what = f"{mode} is not a mode of a {about.type} channel."
         found.append(Finding(key=("mode",), what=what, fix=fix))
-    needed = (*about.needs.get("*", ()), *about.needs.get(mode, ()))
-    found += [_needed(about, n) for n in needed if not credential(about, config, n).strip()]
+    lacking = [
+        names
+        for names in needed(about, mode)
+        if not any(_is_set(about, config, name) for name in names)
+    ]
+    found += [_needed(about, names) for names in lacking]
     if config.reply not in about.replies:
         what = f"a {about.type} channel has no reply form {config.reply!r}."
         fix = f"Set it to {' or '.join(about.replies)}."
@@ -95,14 +123,34 @@ def findings(about: About, config: ChannelConfig) -> list[Finding]:
     return [*found, *_endpoint_findings(about, config)]
 
 
-def _needed(about: About, name: str) -> Finding:
+def needed(about: About, mode: str) -> list[tuple[str, ...]]:
+    """What must be set in a mode; of each tuple one is enough."""
+    return [tuple(e.split("|")) for e in (*about.needs.get("*", ()), *about.needs.get(mode, ()))]
+
+
+def place(name: str) -> tuple[str, ...]:
+    """Keys below the channel of an `auth` field, or of a name with a dot, such as endpoints.api."""
+    return tuple(name.split(".")) if "." in name else ("auth", name)
+
+
+def _is_set(about: About, config: ChannelConfig, name: str) -> bool:
+    if "." not in name:
+        return bool(credential(about, config, name).strip())
+    found: object = config
+    for key in place(name):
+        found = getattr(found, key)
+    return bool(str(found).strip())
+
+
+def _needed(about: About, names: Sequence[str]) -> Finding:
+    name = names[0]
     alias = about.aliases.get(name)
     other = f" (auth.{alias} is taken for it, too)" if alias else ""
     where = f"Copy it from {about.console}" if about.console else "Set it"
     best = "; secrets best as ${ENV_NAME} or ${file:PATH}"
     return Finding(
-        key=("auth", name),
-        what=f"a {about.type} channel needs auth.{name}.",
+        key=place(name),
+        what=f"a {about.type} channel needs {' or '.join('.'.join(place(n)) for n in names)}.",
         fix=about.hints.get(name, f"{where}{best}{other}."),
     )
 

@@ -244,6 +244,16 @@ class Channel(Protocol):
         """
         ...
 
+    async def register(self, base_url: str) -> str:
+        """Tell the platform this channel's address below the engine's public `base_url`, where it
+        takes that by a call; the address that it took.
+
+        Raises:
+            SendRefused: it is entered in the platform's console, or nothing calls this channel.
+            SendRetryable, PermissionMissing, Unauthenticated.
+        """
+        ...
+
     def status(self) -> Status: ...
 
     async def close(self) -> None: ...

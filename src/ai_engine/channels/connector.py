@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
-from ai_engine.channels.about import About, credential, mode_of, problems
+from ai_engine.channels.about import About, credential, mode_of, needs_address, problems
 from ai_engine.channels.base import (
     Accept,
     Address,
@@ -95,6 +95,17 @@ class Connector:
 
     async def check(self) -> str:
         raise SendRefused(f"{self.about.en} has nothing that tells whether credentials are right")
+
+    async def register(self, base_url: str) -> str:
+        """Overridden where the platform is told our address by a call."""
+        if not needs_address(self.about, self.mode):
+            raise SendRefused(f"{self.about.en} does not call this channel: nothing to register")
+        console = self.about.console
+        raise SendRefused(
+            f"{self.about.en}: this platform's address is entered in its console"
+            f"{f': {console}' if console else ''}",
+            hint=f"enter {public_address(base_url, self.name)} there",
+        )
 
     # What people see of it.
 

@@ -1,6 +1,7 @@
 """`ai-engine channels`: connections to chat platforms."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -89,11 +90,37 @@ def test(
     as_json: JsonOption = False,
 ) -> None:
     """Call the platform once with the channel's credentials, through the running engine."""
+    _tell(name, _through_engine(config, data, name, "check"), as_json=as_json)
+
+
+@app.command()
+@failing
+def register(
+    name: Annotated[str, typer.Argument(help="The channel's name.")],
+    url: Annotated[
+        str, typer.Option(help="The engine's public base URL, such as https://ai.example.com.")
+    ],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the platform where to call the channel, through the running engine. Platforms that take
+    this address in their console only are named, with what to enter there."""
+    _tell(name, _through_engine(config, data, name, "register", {"url": url}), as_json=as_json)
+
+
+def _through_engine(
+    config: Path | None, data: Path | None, name: str, what: str, body: Any = None
+) -> dict[str, Any]:
     place = locate(config, data)
     url = running_url(place.data)
     if url is None:
         raise NotFound(f"no engine runs on {place.data}", hint="start it: ai-engine serve")
-    found = call(url, place.data, f"channels/{segment(name)}/check", method="POST")
+    return call(url, place.data, f"channels/{segment(name)}/{what}", method="POST", body=body)
+
+
+def _tell(name: str, found: dict[str, Any], *, as_json: bool) -> None:
+    """What the platform said. Raises Exit: it did not do it."""
     if as_json:
         print_json(found)
     elif found["ok"]:

@@ -17,11 +17,12 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from ai_engine.api.app import http_app, is_loopback
+from ai_engine.api.app import http_app
 from ai_engine.cli.reach import RUN_FILE
 from ai_engine.config.schema import ServerConfig
 from ai_engine.domain.errors import ConfigInvalid, EngineError, Problem
 from ai_engine.engine import Engine, Options, open_engine
+from ai_engine.security.egress import is_loopback
 
 CONNECTIONS_WAITING_MAX = 2048
 GC_ALLOCATIONS = 10_000

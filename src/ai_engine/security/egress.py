@@ -4,6 +4,7 @@ URLs from the administrator's configuration are trusted. A URL that a platform o
 brings (a reply hook, a download link) must belong to an allowed origin: `Egress.check`.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from functools import lru_cache
@@ -37,6 +38,16 @@ _known = lru_cache(maxsize=1024)(_parsed)
 @lru_cache(maxsize=64)
 def _origins(urls: tuple[str, ...]) -> frozenset[tuple[str, str, int]]:
     return frozenset(origin(url) for url in urls)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Egress:

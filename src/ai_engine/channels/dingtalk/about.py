@@ -19,6 +19,31 @@ ABOUT: Final = About(
     en="DingTalk",
     modes=("webhook", "stream"),
     needs={"*": ("app_id", "app_secret")},
+    labels={
+        "app_id": (
+            "Client ID(AppKey):应用详情页 → 凭证与基础信息",
+            "Client ID (AppKey): the app's page, Credentials & Basic Information",
+        ),
+        "app_secret": (
+            "Client Secret(AppSecret):同一页面",
+            "Client Secret (AppSecret): the same page",
+        ),
+    },
+    steps={
+        "stream": (
+            (
+                "在机器人页面把消息接收模式设为 Stream 模式,然后发布版本。",
+                "On the robot's page set the message mode to Stream mode, then publish a version.",
+            ),
+        ),
+        "webhook": (
+            (
+                "在机器人页面把消息接收模式设为 HTTP 模式,消息接收地址填 {callback},然后发布版本。",
+                "On the robot's page set the message mode to HTTP mode with the address "
+                "{callback}, then publish a version.",
+            ),
+        ),
+    },
     permissions=(
         Permission(
             name=SEND,

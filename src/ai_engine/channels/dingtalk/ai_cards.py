@@ -178,7 +178,7 @@ class AiCards:
         take a card whose callbacks go over HTTP."""
         callback: Json = {"callbackType": "STREAM"}
         if self.callbacks == "HTTP" and any(not b.url for b in buttons):
-            await self._register()
+            await self._register_once()
             callback = {"callbackType": "HTTP", "callbackRouteKey": self.route_key}
         shown = await self._as_json(buttons, outgoing.target)
         data = {self._key: text, **cards.finished_data(outgoing.reply.card, shown, text)}
@@ -205,19 +205,23 @@ class AiCards:
 
     # Calls.
 
-    async def _register(self) -> None:
-        """Tell DingTalk once where pressed buttons go. Raises SendFailed."""
+    async def register(self) -> str:
+        """Tell DingTalk where pressed buttons go; the address. Raises SendFailed."""
+        address = f"{public_address(self._config.callback_url, self._name)}/card"
+        body = {
+            "apiSecret": self.api_secret,
+            "callbackUrl": address,
+            "callbackRouteKey": self.route_key,
+            "forceUpdate": True,
+        }
+        await self._call("POST", "/v1.0/card/callbacks/register", body)
+        self._registered = True
+        return address
+
+    async def _register_once(self) -> None:
         async with self._registering:
-            if self._registered:
-                return
-            body = {
-                "apiSecret": self.api_secret,
-                "callbackUrl": f"{public_address(self._config.callback_url, self._name)}/card",
-                "callbackRouteKey": self.route_key,
-                "forceUpdate": True,
-            }
-            await self._call("POST", "/v1.0/card/callbacks/register", body)
-            self._registered = True
+            if not self._registered:
+                await self.register()
 
     async def _create(self, track: str, data: dict[str, str], target: Json, callback: Json) -> bool:
         """False where DingTalk has no place for a card. Raises SendFailed."""

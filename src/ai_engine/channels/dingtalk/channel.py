@@ -15,7 +15,12 @@ from ai_engine.channels.base import (
     WebhookRequest,
     WebhookResponse,
 )
-from ai_engine.channels.connector import Connector, address_parts, outgoing_media
+from ai_engine.channels.connector import (
+    Connector,
+    address_parts,
+    outgoing_media,
+    public_address,
+)
 from ai_engine.channels.dingtalk import ai_cards, cards, codec, crypto, directory, events, media
 from ai_engine.channels.dingtalk.about import ABOUT
 from ai_engine.channels.dingtalk.client import DingTalkClient
@@ -278,6 +283,28 @@ class DingTalkChannel(Connector):
         """A new access token, which DingTalk gives for the right id and secret only."""
         await self._client.fresh_token()
         return f"DingTalk accepts the app {self.auth('app_id')}"
+
+    async def register(self, base_url: str) -> str:
+        """Where pressed buttons go in HTTP mode; messages go where the console says.
+
+        Raises:
+            SendRefused: `callback_url` names no or another address; cards would go on using it.
+        """
+        if self._cards.callbacks == "STREAM":
+            return await super().register(base_url)
+        wanted = public_address(base_url, self.name)
+        if not self.config.callback_url:
+            raise SendRefused(
+                "DingTalk: the address of messages is entered in its console, that of pressed "
+                f"buttons is registered once callback_url is set: {self.about.console}",
+                hint=f"enter {wanted} there, and set callback_url to {base_url}",
+            )
+        if public_address(self.config.callback_url, self.name) != wanted:
+            raise SendRefused(
+                f"callback_url is {self.config.callback_url}, not {base_url}",
+                hint="set callback_url to the address that DingTalk shall call",
+            )
+        return await self._cards.register()
 
     def connection(self) -> tuple[str, str, float | None]:
         """In Stream mode the age is that of the last frame, pings included."""

@@ -12,7 +12,51 @@ ABOUT: Final = About(
     zh="飞书",
     en="Feishu / Lark",
     modes=("webhook", "stream"),
-    needs={"*": ("app_id", "app_secret")},
+    needs={"*": ("app_id", "app_secret"), "webhook": ("encrypt_key|verification_token",)},
+    hints={
+        "encrypt_key": "Copy one of them from the app's page, Events & Callbacks, Encryption "
+        "Strategy: without either no event can be proved, and none is taken; secrets best as "
+        "${ENV_NAME} or ${file:PATH}.",
+    },
+    labels={
+        "app_id": (
+            "App ID(cli_…):应用页面 → 凭证与基础信息",
+            "App ID (cli_…): the app's page, Credentials & Basic Info",
+        ),
+        "app_secret": ("App Secret:同一页面", "App Secret: the same page"),
+        "encrypt_key": (
+            "Encrypt Key:应用页面 → 事件与回调 → 加密策略(建议设置)",
+            "Encrypt Key: the app's page, Events & Callbacks, Encryption Strategy (recommended)",
+        ),
+        "verification_token": (
+            "Verification Token:同一页面",
+            "Verification Token: the same page",
+        ),
+    },
+    steps={
+        "stream": (
+            (
+                "引擎启动后,在“事件与回调”中为事件和回调都选择“使用长连接接收”并保存。",
+                "With the engine running, choose Long connection for both events and callbacks "
+                "under Events & Callbacks, and save.",
+            ),
+        ),
+        "webhook": (
+            (
+                "引擎启动后,在“事件与回调”中把事件和回调的请求地址都设为 {callback}。",
+                "With the engine running, enter {callback} as the request address of both events "
+                "and callbacks under Events & Callbacks.",
+            ),
+        ),
+        "*": (
+            (
+                "添加机器人能力、事件 im.message.receive_v1 和回调 card.action.trigger,"
+                "然后创建并发布版本。",
+                "Add the Bot feature, the event im.message.receive_v1 and the callback "
+                "card.action.trigger; then create and publish a version.",
+            ),
+        ),
+    },
     permissions=(
         Permission(
             name="im:message:send_as_bot",

@@ -57,12 +57,6 @@ class FeishuChannel(Connector):
             encrypt_key=auth.encrypt_key.get_secret_value(),
             token=auth.verification_token.get_secret_value(),
         )
-        if self.mode == "webhook" and not (self._keys.encrypt_key or self._keys.token):
-            self.problems.append(
-                "auth.encrypt_key and auth.verification_token are empty: without one of them no "
-                "event can be proved, and none is taken. Copy them from the app's page Events & "
-                "Callbacks."
-            )
         form = "text" if config.reply == "text" else "markdown"
         limit = cards.TEXT_LIMIT_BYTES if form == "text" else cards.MARKDOWN_LIMIT_BYTES
         self.capabilities = Capabilities(

@@ -72,9 +72,7 @@ class MatrixChannel(Connector):
         )
 
     def _check_settings(self, base: str) -> None:
-        if not base:
-            self.problems.append("auth.homeserver: set it to the homeserver's base URL.")
-        elif not _is_url(base):
+        if base and not _is_url(base):
             self.problems.append("auth.homeserver is not an http or https URL.")
         if self._user and not codec.is_user(self._user):
             self.problems.append("auth.user is not a full id, such as @bot:example.org.")

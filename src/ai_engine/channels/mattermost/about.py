@@ -12,9 +12,44 @@ ABOUT: Final = About(
     zh="Mattermost",
     en="Mattermost",
     modes=("stream", "webhook"),
-    needs={"stream": ("token",), "webhook": ("webhook_token",)},
+    needs={
+        "*": ("url|endpoints.api",),
+        "stream": ("token",),
+        "webhook": ("webhook_token",),
+    },
     aliases={"token": "app_secret"},
+    labels={
+        "url": (
+            "Mattermost 服务器的地址,例如 https://mattermost.example.org",
+            "the server's address, such as https://mattermost.example.org",
+        ),
+        "token": (
+            "机器人令牌:集成 → 机器人账号 → 添加机器人账号(只显示一次)",
+            "the bot's token: Integrations, Bot Accounts, Add Bot Account (shown once)",
+        ),
+        "webhook_token": (
+            "传出 Webhook 或斜杠命令的令牌:集成页面;多个以逗号分隔",
+            "the token of the outgoing webhook or slash command: Integrations; several with commas",
+        ),
+    },
+    steps={
+        "stream": (
+            (
+                "把机器人加入团队和需要它回答的频道;私信无需加入。",
+                "Add the bot to the team and to the channels where it shall answer; direct "
+                "messages need neither.",
+            ),
+        ),
+        "webhook": (
+            (
+                "在传出 Webhook 或斜杠命令中填写回调地址 {callback}(斜杠命令用 POST)。",
+                "Enter {callback} as the callback URL of the outgoing webhook or slash command "
+                "(which uses POST).",
+            ),
+        ),
+    },
     hints={
+        "url": "Write the server's base URL, such as https://mattermost.example.org .",
         "token": "In Mattermost: Integrations > Bot Accounts > your bot > Create New Token; "
         "best as ${ENV_NAME} (auth.app_secret is taken for it, too).",
         "webhook_token": "In Mattermost: Integrations > Outgoing Webhooks or Slash Commands show "

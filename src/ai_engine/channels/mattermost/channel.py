@@ -84,8 +84,6 @@ class MattermostChannel(Connector):
         )
 
     def _check_addresses(self) -> None:
-        if not self._base:
-            self.problems.append("auth.url is empty: Mattermost needs the server's base URL.")
         for name, base in (
             ("auth.url", self.config.auth.url),
             ("callback_url", self.config.callback_url),

@@ -26,6 +26,43 @@ ABOUT: Final = About(
         "stream": ("app_token",),
     },
     aliases={"bot_token": "app_secret"},
+    labels={
+        "bot_token": (
+            "Bot User OAuth Token(xoxb-…):应用页面 → OAuth & Permissions",
+            "Bot User OAuth Token (xoxb-…): the app's page, OAuth & Permissions",
+        ),
+        "signing_secret": (
+            "Signing Secret:Basic Information → App Credentials",
+            "Signing Secret: Basic Information, App Credentials",
+        ),
+        "app_token": (
+            "应用级令牌(xapp-…):Basic Information → App-Level Tokens,权限 connections:write",
+            "app-level token (xapp-…): Basic Information, App-Level Tokens, with the scope "
+            "connections:write",
+        ),
+    },
+    steps={
+        "stream": (
+            (
+                "在 Socket Mode 页面打开 Enable Socket Mode。",
+                "On the page Socket Mode switch Enable Socket Mode on.",
+            ),
+        ),
+        "webhook": (
+            (
+                "引擎启动后,在 Event Subscriptions 填写 Request URL {callback},"
+                "在 Interactivity & Shortcuts 填写 {callback}/interactive。",
+                "With the engine running, enter the Request URL {callback} under Event "
+                "Subscriptions and {callback}/interactive under Interactivity & Shortcuts.",
+            ),
+        ),
+        "*": (
+            (
+                "在频道中输入 /invite 邀请机器人;私聊直接发消息即可。",
+                "Invite the bot into a channel by /invite, or write to it in private.",
+            ),
+        ),
+    },
     permissions=(
         _scope("chat:write", "发送、流式输出和更新回答", "to send, stream and update answers"),
         _scope("im:history", "接收私聊消息", "to be sent private messages"),

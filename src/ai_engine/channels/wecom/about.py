@@ -24,8 +24,44 @@ ABOUT: Final = About(
     type="wecom",
     zh="企业微信应用",
     en="WeCom app",
+    modes=("webhook",),
     needs={"*": ("corp_id", "agent_id", "secret", "token", "aes_key")},
     aliases={"corp_id": "app_id", "secret": "app_secret"},
+    labels={
+        "corp_id": (
+            "企业ID(CorpID):管理后台 → 我的企业 → 企业信息",
+            "CorpID: the console, My Company, Company Information",
+        ),
+        "agent_id": (
+            "AgentId(数字):应用管理 → 自建 → 应用详情页",
+            "AgentId, a number: App Management, Self-built, the app's page",
+        ),
+        "secret": ("Secret:同一应用详情页", "Secret: the same page of the app"),
+        "token": (
+            "Token:应用详情页 → 接收消息 → 设置API接收,随机获取(先不要保存该页面)",
+            "Token: the app's page, Receive Messages, Set up API; let the page make it, and do not "
+            "save yet",
+        ),
+        "aes_key": (
+            "EncodingAESKey(43 个字符):同一页面,随机获取",
+            "EncodingAESKey, 43 characters: the same page; let the page make it",
+        ),
+    },
+    steps={
+        "webhook": (
+            (
+                "引擎启动后,在“接收消息 → 设置API接收”填写 URL {callback} 并保存:"
+                "企业微信会立即校验该地址。",
+                "With the engine running, enter the URL {callback} under Receive Messages, Set up "
+                "API, and save: WeCom checks the address at once.",
+            ),
+            (
+                "在应用详情页的“企业可信IP”填写引擎访问外网的出口地址。",
+                "On the app's page enter the address from which the engine reaches the internet "
+                "as a trusted IP.",
+            ),
+        ),
+    },
     permissions=(
         Permission(
             name=RECEIVE,
