@@ -8,7 +8,7 @@ from ai_engine.domain.errors import SendRetryable
 from ai_engine.domain.message import MessageKind
 from ai_engine.domain.reply import Button, Card
 
-from support.hosts import MemoryMedia
+from support.hosts import MemoryMedia, restarted
 from support.slack_world import bot_entries, out, to, world
 
 
@@ -252,7 +252,10 @@ async def test_answers_are_rated_by_slack_s_own_buttons(rating: str):
         assert rated.payload == {"rating": rating, "of": "fb1", "text": ""}
 
 
-async def test_a_long_text_and_a_card_are_two_messages_and_a_repeat_goes_on_where_it_stopped():
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_long_text_and_a_card_are_two_messages_and_a_repeat_goes_on_where_it_stopped(
+    restart: bool,
+):
     async with world() as (simulator, engine):
         await simulator.say("zhangsan", "hello")
         card = Card(title="t", markdown="m" * 3000, buttons=(Button(label="b", value={"a": 1}),))
@@ -260,6 +263,8 @@ async def test_a_long_text_and_a_card_are_two_messages_and_a_repeat_goes_on_wher
         simulator.faults.change({"throttle_after": 1, "throttle_times": 1})
         with pytest.raises(SendRetryable):
             await engine.channel.send(outgoing)
+        if restart:
+            engine.channel = await restarted(engine.channel)
         await engine.channel.send(outgoing)
         first, second = bot_entries(simulator)
         assert (first.text, second.card and second.card["title"]) == ("x" * 10_900, "t")

@@ -1,13 +1,13 @@
 """Replies on their way to Slack: one message, perhaps a card of its own, then files."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ai_engine.channels.base import Outgoing
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.host import Host
+from ai_engine.channels.progress import Progress
 from ai_engine.channels.slack import cards
 from ai_engine.channels.slack.client import HOOKS, SlackClient, SlackRefused
 from ai_engine.channels.slack.files import Files
@@ -29,7 +29,6 @@ UNSHOWABLE: Final = frozenset(
 )
 _OUT_OF_REACH: Final = frozenset(("channel_not_found", "not_in_channel"))
 NOTICE_CHARS: Final = 200
-_PROGRESS_MAX: Final = 1_000
 
 Step = Callable[[], Awaitable[None]]
 
@@ -47,15 +46,14 @@ class Outbox:
         self._files = Files(client)
         self._bytes_max = bytes_max
         self.plain = config.reply == "text"
-        self._done: OrderedDict[str, int] = OrderedDict()
-        """Reply id → steps that Slack has taken: it knows no idempotency keys."""
+        self._done = Progress(host.notes)
 
     async def channel_of(self, target: Json) -> str:
         """The chat's id; a person's private chat is opened. Raises SendRetryable, SendRefused."""
         return target.get("channel") or await self._people.private_chat(target["user"])
 
     async def send(self, outgoing: Outgoing) -> None:
-        """Text and card, then files. A repeated attempt goes on where this process stopped."""
+        """Text and card, then files. A repeated attempt goes on where the last one stopped."""
         reply = outgoing.reply
         first: list[Step] = []
         if reply.text.strip() or reply.card is not None:
@@ -88,14 +86,12 @@ class Outbox:
         return [lambda n=n: upload(n) for n in range(len(outgoing.reply.media))]
 
     async def _steps(self, reply: Reply, steps: list[Step]) -> None:
-        for n, step in enumerate(steps):
-            if n < self._done.get(reply.id, 0):
-                continue
+        several = len(steps) > 1
+        done = await self._done.of(reply.id) if several else 0
+        for n, step in enumerate(steps[done:], done):
             await step()
-            if len(steps) > 1:
-                self._done[reply.id] = n + 1
-                while len(self._done) > _PROGRESS_MAX:
-                    self._done.popitem(last=False)
+            if several:
+                self._done.put(reply.id, n + 1)
 
     def _apart(self, reply: Reply) -> bool:
         card = reply.card
