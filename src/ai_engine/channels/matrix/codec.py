@@ -13,8 +13,6 @@ from html import unescape
 from typing import Any, Final, cast
 from urllib.parse import unquote
 
-import msgspec
-
 from ai_engine.channels.matrix.fields import number, objects, part, text
 from ai_engine.domain.errors import Forbidden, Malformed
 from ai_engine.domain.message import (
@@ -72,17 +70,6 @@ class Place:
     id: str
     private: bool
     title: str = ""
-
-
-def parse(data: bytes | str) -> Json:
-    """The JSON object in `data`. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("$: not JSON") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be an object")
-    return cast("Json", found)
 
 
 def message_key(event: Json) -> str:
@@ -206,7 +193,7 @@ def without_mention(words: str, content: Json, me: Me) -> str:
 @lru_cache(maxsize=64)
 def _mine(me: Me) -> re.Pattern[str]:
     """The bot's id anywhere; its display name with @ anywhere, or at the beginning."""
-    found = [re.escape(me.id) + r"(?![\w.:-])"]
+    found = [re.escape(me.id) + r"(?![A-Za-z0-9_-]|[.:][A-Za-z0-9])"]
     for name in dict.fromkeys((me.name, me.id[1:].partition(":")[0])):
         if name:
             quoted = re.escape(name)

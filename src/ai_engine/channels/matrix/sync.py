@@ -144,6 +144,7 @@ class Syncer:
             )
         kept = await self._client.account_data(me.id, POSITION)
         self._since = self._kept = text(kept, "since")
+        self._kept_at = self._clock.monotonic()
         self._invites.take(records(kept, "invites"))
         if not self._since:
             await self._first()
