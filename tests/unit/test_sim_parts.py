@@ -3,20 +3,24 @@
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ai_engine.channels.types import about
+from ai_engine.config.schema import Endpoints
 from ai_engine.domain.errors import Malformed
 from ai_engine.simulators import control
-from ai_engine.simulators.dingtalk import DingTalkSimulator
 from ai_engine.simulators.dingtalk.faults import DingTalkFaults
 from ai_engine.simulators.faults import Faults
 from ai_engine.simulators.feed import BACKLOG_MAX, LISTENERS_MAX, Feed, FeedFull
 from ai_engine.simulators.files import SHELF_BYTES_MAX, SharedFile, Shelf
+from ai_engine.simulators.names import names_of
 from ai_engine.simulators.people import Directory
 from ai_engine.simulators.transcript import Transcript, entry_json
+from ai_engine.simulators.types import SIMULATED, build
 from ai_engine.simulators.wirelog import BODY_CHARS_MAX, ROWS_MAX, WireLog
 
 
@@ -188,18 +192,77 @@ def test_a_private_chat_follows_the_conversation_that_was_named_last():
     assert people.knows("newcomer")
 
 
-def test_every_knob_and_every_control_call_is_documented():
-    docs = Path(__file__).parents[2] / "docs" / "reference" / "simulators.md"
-    text = docs.read_text(encoding="utf-8")
-    assert [name for name in DingTalkFaults().as_json() if f"`{name}`" not in text] == []
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "simulators.md"
+
+
+@pytest.mark.parametrize("platform", SIMULATED)
+def test_every_knob_and_every_control_call_is_documented(platform):
+    text = DOCS.read_text(encoding="utf-8")
+    simulator = build(platform, {})
+    english = names_of(platform)[1]
+    own = text.split(f"\n### {english}")[1].split("\n### ")[0].split("\n## ")[0]
+    common = text.split("## Fault knobs")[1].split(f"### {names_of(SIMULATED[0])[1]}")[0]
+    shared = Faults().as_json()
+    knobs = simulator.shared_faults.as_json()
+    assert [name for name in shared if f"| `{name}` |" not in common] == []
+    assert [name for name in knobs if name not in shared and f"| `{name}` |" not in own] == []
+    rows = own.count("\n| `")
+    assert rows == len(knobs) - len(shared), "a knob is documented that is not there"
     app = web.Application()
-    simulator = DingTalkSimulator(app_id="a", app_secret="s")
     control.mount(app, simulator)
     calls = {
         f"{route.method} {route.resource.canonical}"
         for route in app.router.routes()
         if route.resource is not None and route.method != "HEAD"
     }
-    calls |= {f"{method} {path}" for method, path, _ in simulator.stream.control_routes()}
+    calls |= {f"{method} {path}" for method, path, _ in simulator.routes()}
     undocumented = {call for call in calls if "/sim/" in call and f"`{call}`" not in text}
     assert undocumented == set()
+
+
+@pytest.mark.parametrize("platform", SIMULATED)
+def test_a_simulator_is_named_and_credentialed_as_its_connector_is(platform):
+    known = about(platform)
+    assert names_of(platform) == (known.zh, known.en)
+    simulator = build(platform, {})
+    assert set(simulator.credentials()) == set(simulator.auth_defaults)
+    assert set(simulator.info()["endpoints"]) <= set(Endpoints().named())
+    row = next(
+        line
+        for line in DOCS.read_text(encoding="utf-8").splitlines()
+        if line.startswith(f"| {known.en}") and "ai-engine simulate" in line
+    )
+    for name in simulator.auth_defaults:
+        assert f"`--{name.replace('_', '-')}`" in row
+    for name in simulator.info()["endpoints"]:
+        assert f"`{name}`" in row
+
+
+def test_what_a_platform_has_is_what_its_class_overrides():
+    assert build("dingtalk", {}).can() == ["press", "group"]
+    assert "group" not in build("wecom", {}).can()
+    assert build("telegram", {}).can() == ["press", "edit", "rate", "enter", "group"]
+
+
+def test_credentials_that_were_given_are_not_told():
+    given = build("slack", {"signing_secret": "mine"}).credentials()
+    assert given["signing_secret"] == ""
+    assert given["bot_token"] == "xoxb-simulated"
+
+
+async def test_what_people_did_through_the_control_api_is_marked_in_the_transcript():
+    async with build("slack", {}) as sim, aiohttp.ClientSession(sim.url) as client:
+        said = await sim.say("zhangsan", "one")
+        async with client.post("/sim/edit", json={"message_id": said, "text": "two"}) as answer:
+            assert answer.status == 200
+        entry = sim.transcript.get(said)
+        assert entry is not None
+        assert (entry.text, entry.edits, entry.recalled) == ("two", 1, False)
+        async with client.post("/sim/recall", json={"message_id": said}) as answer:
+            assert answer.status == 200
+        entry = sim.transcript.get(said)
+        assert entry is not None
+        assert entry.recalled
+        async with client.post("/sim/rate", json={"entry": "x", "rating": "good"}) as answer:
+            assert answer.status in {404, 422}
+            assert (await answer.json())["message"]
