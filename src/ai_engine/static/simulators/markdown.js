@@ -3,7 +3,7 @@
 // become markup. Pictures become links, because this page loads nothing from other hosts.
 
 const SPAN =
-  /(`+)([^`]+)\1|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:[^*]*?\S)?)\*|~~(\S(?:.*?\S)?)~~|(!?)\[([^\[\]]*)\]\(([^\s()]+)\)|(https?:\/\/[^\s<>"'）】」，。；！？]+)/g;
+  /(`+)([^`]+)\1|\*\*(\S(?:.*?\S)?)\*\*|\*(\S(?:[^*]*?\S)?)\*|~~(\S(?:.*?\S)?)~~|(!?)\[([^\[\]]*)\]\(([^\s()]+)\)|(https?:\/\/[^\s<>"'）】」，。；！？]+)|(?<!\w)_(\S(?:[^_]*?\S)?)_(?!\w)/g;
 const FENCE = /^\s*(`{3,}|~{3,})/;
 const ITEM = /^(\s*)(?:([-*+])|(\d{1,9})[.)])\s+(.*)$/;
 const RULE = /^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$/;
@@ -33,7 +33,10 @@ function fromMrkdwn(source) {
   return source
     .replace(/<(https?:[^|>\s]+)\|([^>\n]+)>/g, "[$2]($1)")
     .replace(/<(https?:[^|>\s]+)>/g, "$1")
-    .replace(/(^|\s)~(\S[^~\n]*)~(?!~)/g, "$1~~$2~~");
+    .replace(/(^|\s)~(\S[^~\n]*)~(?!~)/g, "$1~~$2~~")
+    .replaceAll("&lt;", "<")
+    .replaceAll("&gt;", ">")
+    .replaceAll("&amp;", "&");
 }
 
 /** A fragment for plain text: lines and links only. */
@@ -154,13 +157,14 @@ function spans(text, parent, depth) {
   }
   let done = 0;
   for (const found of text.matchAll(SPAN)) {
-    const [all, , code, bold, italic, struck, picture, label, target, bare] = found;
+    const [all, , code, bold, italic, struck, picture, label, target, bare, slanted] = found;
     parent.append(text.slice(done, found.index));
     done = found.index + all.length;
     if (code !== undefined) add(parent, "code").textContent = code;
     else if (bold !== undefined) spans(bold, add(parent, "strong"), depth + 1);
     else if (italic !== undefined) spans(italic, add(parent, mrkdwn ? "strong" : "em"), depth + 1);
     else if (struck !== undefined) spans(struck, add(parent, "s"), depth + 1);
+    else if (slanted !== undefined) spans(slanted, add(parent, "em"), depth + 1);
     else if (bare !== undefined) bareLink(parent, bare);
     else if (/^https?:\/\//i.test(target)) link(parent, target, label || (picture ? "image" : target));
     else parent.append(all);
