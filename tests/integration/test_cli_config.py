@@ -161,7 +161,8 @@ def test_init_without_questions_makes_a_web_chat():
 
 
 def test_init_asks_in_the_language_that_was_chosen():
-    answers = ["zh", "nowhere", "dingtalk", "ding1", "${hush}", "http://127.0.0.1:9/v1", "qwen", ""]
+    app = ["dingtalk", "", "ding1", "${hush}"]
+    answers = ["zh", "nowhere", *app, "http://127.0.0.1:9/v1", "qwen", ""]
     done = run("init", stdin="\n".join([*answers, ""]))
     assert done.exit_code == Exit.OK, done.output
     assert "请输入其中之一" in done.output
@@ -236,6 +237,21 @@ def test_init_writes_before_the_secret_is_there_and_says_so():
         (["--app-secret-env", "my-secret!"], "never write the secret"),
         (["--app-secret-env", "A", "--app-secret-file", "b"], "two sources"),
         (["--app-secret-env", "A", "--app-secret-stdin"], "two sources"),
+        (["--channel", "webhook", "--mode", "poll"], "no such mode"),
+        (["--mode", "stream"], "no effect with channel webchat"),
+        (["--set", "agent_id=1"], "no effect with channel webchat"),
+        (["--channel", "slack", "--set", "tenant=x"], "There are bot_token"),
+        (["--channel", "slack", "--set", "bot_token=xoxb"], "--secret-env bot_token=VARIABLE"),
+        (["--channel", "slack", "--set", "bot_token"], "NAME=…"),
+        (["--channel", "slack", "--secret-env", "bot_token=xoxb-1"], "never write the secret"),
+        (
+            ["--channel", "slack", "--app-secret-env", "A", "--secret-env", "bot_token=B"],
+            "two sources",
+        ),
+        (["--channel", "feishu", "--mode", "webhook"], "--secret-env verification_token=VARIABLE"),
+        (["--channel", "mattermost", "--app-secret-env", "A"], "--set url=VALUE"),
+        (["--channel", "mattermost", "--app-secret-env", "A", "--set", "url=a"], "http or https"),
+        (["--channel", "dingtalk_robot"], "no such channel"),
         (["--output", "no/such/folder/x.json"], "cannot be written"),
     ],
 )

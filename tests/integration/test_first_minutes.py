@@ -109,6 +109,26 @@ def test_init_asks_in_the_language_of_the_terminal(here, locale, question, done)
     }
 
 
+@pytest.mark.parametrize(
+    ("locale", "answers", "channel", "said"),
+    [
+        ("zh_CN.UTF-8", ["feishu", "", "cli_1", SECRET], "feishu", "使用长连接接收"),
+        ("en_US.UTF-8", ["7", "webhook", SECRET], "telegram", "channels register telegram --url"),
+        ("zh_CN.UTF-8", ["wecom", "ww1", "1", *[SECRET] * 3], "wecom", "/api/message/wecom"),
+    ],
+)
+def test_the_questions_lead_to_a_platform_and_to_what_is_left_to_do_there(
+    here, locale, answers, channel, said
+):
+    lines = "\n".join(["", *answers, "", ""])
+    written = here.run(f"LC_ALL={locale} ai-engine init", answers=lines)
+    assert said in written
+    assert f"ai-engine channels test {channel}" in written
+    assert f"ai-engine verify {channel}" in written
+    assert SECRET not in written
+    assert "is valid: no problems" in here.run("ai-engine config check")
+
+
 def test_without_a_configuration_every_step_says_how_to_make_one(here):
     for command in ("config check", "serve", "routes test hello", "channels list"):
         done = subprocess.run(

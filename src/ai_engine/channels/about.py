@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ai_engine.config.schema import ChannelConfig
+from pydantic import SecretStr
+
+from ai_engine.config.schema import Auth, ChannelConfig
 from ai_engine.security.egress import origin
 
 _REPLIES: Final = ("markdown", "text")
+_ADDRESSES: Final = ("url", "homeserver")
+"""`auth` fields that are base URLs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +124,17 @@ def findings(about: About, config: ChannelConfig) -> list[Finding]:
         what = f"a {about.type} channel has no reply form {config.reply!r}."
         fix = f"Set it to {' or '.join(about.replies)}."
         found.append(Finding(key=("reply",), what=what, fix=fix))
-    return [*found, *_endpoint_findings(about, config)]
+    return [*found, *_address_findings(config), *_endpoint_findings(about, config)]
 
 
 def needed(about: About, mode: str) -> list[tuple[str, ...]]:
     """What must be set in a mode; of each tuple one is enough."""
     return [tuple(e.split("|")) for e in (*about.needs.get("*", ()), *about.needs.get(mode, ()))]
+
+
+def is_secret(name: str) -> bool:
+    """Whether an `auth` field is never shown. Raises KeyError: there is no such field."""
+    return Auth.model_fields[name].annotation is SecretStr
 
 
 def place(name: str) -> tuple[str, ...]:
@@ -155,6 +164,18 @@ def _needed(about: About, names: Sequence[str]) -> Finding:
     )
 
 
+def _address_findings(config: ChannelConfig) -> list[Finding]:
+    return [
+        Finding(
+            key=("auth", name),
+            what=f"auth.{name} is not an http or https URL.",
+            fix="Write a whole base URL.",
+        )
+        for name in _ADDRESSES
+        if (base := config.auth.plain(name)) and not _is_http(base)
+    ]
+
+
 def _endpoint_findings(about: About, config: ChannelConfig) -> list[Finding]:
     found: list[Finding] = []
     for name, base in config.endpoints.named().items():
@@ -174,9 +195,12 @@ def problems(about: About, config: ChannelConfig) -> list[str]:
 
 
 def _is_url(base: str) -> bool:
-    plain = base.replace("wss://", "https://", 1).replace("ws://", "http://", 1)
+    return _is_http(base.replace("wss://", "https://", 1).replace("ws://", "http://", 1))
+
+
+def _is_http(base: str) -> bool:
     try:
-        origin(plain)
+        origin(base)
     except ValueError:
         return False
     return True

@@ -6,101 +6,82 @@ holds a reference, not the secret), from standard input, or from a question with
 
 import json
 import os
-import secrets
-import shlex
 import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from ai_engine.cli.init_texts import text
+from ai_engine.cli import init_options as options
+from ai_engine.cli.init_texts import invalid, problem, text
 from ai_engine.cli.locate import FILE_NAME
 from ai_engine.cli.output import failing, say, show_problems
 from ai_engine.domain.errors import ConfigInvalid, EngineError, Problem
 
-CHANNELS = ("dingtalk", "webhook", "webchat")
+if TYPE_CHECKING:
+    from ai_engine.cli.init_answers import Answers
+    from ai_engine.cli.init_channel import Flags
+
 _SECRET_BYTES_MAX = 64 * 1024
-_PRIVATE = "Never give a secret itself as an argument: others on this machine could read it."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What a configuration is made of. Secrets are as they will stand in the file."""
-
-    lang: str = "en"
-    channel: str = ""
-    mode: str = "stream"
-    app_id: str = ""
-    secret: str = ""
-    callback_url: str | None = None
-    model_url: str | None = None
-    model_name: str = ""
-    model_key: str | None = None
 
 
 @failing
 def init(
-    channel: Annotated[str, typer.Option(help="dingtalk, webhook or webchat.")] = "",
-    app_id: Annotated[str, typer.Option(help="DingTalk: Client ID (AppKey).")] = "",
-    app_secret_env: Annotated[
-        str, typer.Option(help=f"Environment variable with the channel's secret. {_PRIVATE}")
-    ] = "",
-    app_secret_file: Annotated[
-        Path | None, typer.Option(help="File with the channel's secret.")
-    ] = None,
-    app_secret_stdin: Annotated[
-        bool,
-        typer.Option("--app-secret-stdin", help="Read the channel's secret from standard input."),
-    ] = False,
-    mode: Annotated[
-        str, typer.Option(help="DingTalk: stream (needs no public address) or webhook.")
-    ] = "stream",
-    callback_url: Annotated[
-        str | None, typer.Option(help="webhook: where answers are posted to.")
-    ] = None,
-    model_url: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible model server, ending in /v1.")
-    ] = None,
-    model_name: Annotated[str, typer.Option(help="The model's name there.")] = "",
-    model_key_env: Annotated[
-        str, typer.Option(help="Environment variable with the model server's API key.")
-    ] = "",
-    model_key_file: Annotated[
-        Path | None, typer.Option(help="File with the model server's API key.")
-    ] = None,
-    lang: Annotated[str | None, typer.Option(help="zh or en; as LANG says when absent.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
-    output: Annotated[Path, typer.Option(help="Where to write.")] = Path(FILE_NAME),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    channel: options.Channel = "",
+    app_id: options.AppId = "",
+    app_secret_env: options.AppSecretEnv = "",
+    app_secret_file: options.AppSecretFile = None,
+    app_secret_stdin: options.AppSecretStdin = False,
+    settings: options.Settings = None,
+    secret_env: options.SecretEnv = None,
+    secret_file: options.SecretFile = None,
+    mode: options.Mode = "",
+    callback_url: options.CallbackUrl = None,
+    model_url: options.ModelUrl = None,
+    model_name: options.ModelName = "",
+    model_key_env: options.ModelKeyEnv = "",
+    model_key_file: options.ModelKeyFile = None,
+    lang: options.Lang = None,
+    yes: options.Yes = False,
+    output: options.Output = Path(FILE_NAME),
+    force: options.Force = False,
 ) -> None:
     """Write a first configuration: asks what the flags do not say."""
+    from ai_engine.cli.init_answers import Answers
+    from ai_engine.cli.init_channel import Flags, literal, offered
+
     speech = lang if lang in ("zh", "en") else language(os.environ)
-    given = Answers(
-        lang=lang or speech,
-        channel=channel,
-        mode=mode,
-        app_id=app_id,
-        callback_url=callback_url,
-        model_url=model_url,
-        model_name=model_name,
-    )
-    if channel and channel not in CHANNELS:
-        raise _invalid(f"--channel {channel}", "no_channel", speech)
+    kind = channel.strip().lower().replace("-", "_")
+    if channel and kind not in offered():
+        known = ", ".join(offered())
+        raise invalid(f"--channel {channel}", "no_channel", speech, known=known)
     if os.path.lexists(output) and not force:
-        raise _invalid(str(output), "exists", speech)
+        raise invalid(str(output), "exists", speech)
     try:
-        key = _reference(model_key_env, model_key_file, "--model-key", speech)
-        secret = _reference(app_secret_env, app_secret_file, "--app-secret", speech)
+        key = _source(model_key_env, model_key_file, "--model-key", speech)
+        secret = _source(app_secret_env, app_secret_file, "--app-secret", speech)
         if app_secret_stdin:
             if secret:
-                raise _invalid("--app-secret-stdin", "two_secrets", speech)
-            secret = _literal(sys.stdin.read(_SECRET_BYTES_MAX).rstrip("\r\n"))
-        given = replace(given, secret=secret, model_key=key or None)
-        answers = _without_questions(given) if yes else _ask(given, is_lang_open=lang is None)
+                raise invalid("--app-secret-stdin", "two_secrets", speech)
+            secret = literal(sys.stdin.read(_SECRET_BYTES_MAX).rstrip("\r\n"))
+        flags = Flags(
+            plain=tuple(settings or ()),
+            variables=tuple(secret_env or ()),
+            files=tuple(secret_file or ()),
+            app_id=app_id,
+            app_secret=secret,
+        )
+        given = Answers(
+            lang=lang or speech,
+            channel=kind,
+            mode=mode,
+            callback_url=callback_url,
+            model_url=model_url,
+            model_name=model_name,
+            model_key=key or None,
+        )
+        answers = _without_questions(given, flags) if yes else _ask(given, flags, lang is None)
     except typer.Abort:
         aborted = text("aborted", speech)
         raise EngineError(aborted, hint=text("aborted.fix", speech)) from None
@@ -115,175 +96,90 @@ def language(environ: Mapping[str, str]) -> str:
     return "en"
 
 
-def draft(answers: Answers) -> dict[str, Any]:
-    """The configuration of these answers, as it is written."""
-    channel: dict[str, Any] = {"enabled": True}
-    if answers.channel == "dingtalk":
-        channel["mode"] = answers.mode
-        channel["auth"] = {"app_id": _literal(answers.app_id), "app_secret": answers.secret}
-    elif answers.channel == "webhook":
-        channel["auth"] = {"secret": answers.secret}
-        if answers.callback_url:
-            channel["callback_url"] = _literal(answers.callback_url)
-    made: dict[str, Any] = {"language": answers.lang, "channels": {answers.channel: channel}}
-    if answers.model_url:
-        model = {"base_url": _literal(answers.model_url), "model": _literal(answers.model_name)}
-        if answers.model_key:
-            model["api_key"] = answers.model_key
-        made["models"] = {"main": model}
-        made["assistant"] = {"model": "main"}
-    return made
+def _source(variable: str, file: Path | None, flag: str, lang: str) -> str:
+    from ai_engine.cli.init_channel import reference
+
+    if variable and file is not None:
+        raise invalid(f"{flag}-env, {flag}-file", "two_secrets", lang)
+    return reference(variable, file, f"{flag}-{'env' if file is None else 'file'}", lang)
 
 
-def _without_questions(given: Answers) -> Answers:
+def _without_questions(given: "Answers", flags: "Flags") -> "Answers":
     """The flags alone. Raises ConfigInvalid when one is missing or has no effect."""
-    answers = replace(given, channel=given.channel or "webchat")
-    problems = _useless(answers)
-    needed: list[str] = []
-    if answers.channel == "dingtalk":
-        needed += ["--app-id"] if not answers.app_id else []
-        needed += ["--app-secret-env | --app-secret-file"] if not answers.secret else []
+    from dataclasses import replace
+
+    from ai_engine.channels.about import quiet_mode
+    from ai_engine.channels.types import about
+    from ai_engine.cli.init_answers import settled
+    from ai_engine.cli.init_channel import WEBCHAT, lacking
+
+    answers = replace(given, channel=given.channel or WEBCHAT)
+    platform = about(answers.channel)
+    answers = settled(replace(answers, mode=answers.mode or quiet_mode(platform)), flags)
+    problems = lacking(platform, answers.mode, answers.settings, answers.lang)
     if answers.model_url and not answers.model_name:
-        needed.append("--model-name")
-    problems += [_problem(flag, "missing", answers.lang) for flag in needed]
+        problems.append(problem("--model-name", "missing", answers.lang))
     if problems:
         raise ConfigInvalid(problems)
-    return _with_made_secret(answers)
+    return answers
 
 
-def _useless(answers: Answers) -> list[Problem]:
-    """Flags that the chosen channel would silently ignore."""
-    flags = {
-        "--app-id": bool(answers.app_id) and answers.channel != "dingtalk",
-        "--app-secret-…": bool(answers.secret) and answers.channel == "webchat",
-        "--callback-url": bool(answers.callback_url) and answers.channel != "webhook",
-    }
-    return [
-        _problem(flag, "no_use", answers.lang, channel=answers.channel)
-        for flag, is_useless in flags.items()
-        if is_useless
-    ]
-
-
-def _ask(given: Answers, *, is_lang_open: bool) -> Answers:
+def _ask(given: "Answers", flags: "Flags", is_lang_open: bool) -> "Answers":
     """Questions for what is not given, in the language of the first answer."""
+    from dataclasses import replace
+
+    from ai_engine.channels.types import about
+    from ai_engine.cli import init_questions
+    from ai_engine.cli.init_answers import settled
+
     answers = given
     if is_lang_open:
-        chosen = _choose("语言 / Language", ("zh", "en"), answers.lang, answers.lang)
-        answers = replace(answers, lang=chosen)
-    lang = answers.lang
+        answers = replace(answers, lang=init_questions.ask_language(answers.lang))
     if not answers.channel:
-        chosen = _choose(text("ask.channel", lang), CHANNELS, "webchat", lang)
-        answers = replace(answers, channel=chosen)
-    if problems := _useless(answers):
-        raise ConfigInvalid(problems)
-    if answers.channel == "dingtalk":
-        answers = replace(
-            answers,
-            app_id=answers.app_id or _required("ask.app_id", lang),
-            secret=answers.secret or _literal(_required("ask.app_secret", lang, hide=True)),
-        )
-    elif answers.channel == "webhook" and answers.callback_url is None:
-        answers = replace(answers, callback_url=_optional("ask.callback_url", lang))
-    return _with_made_secret(_ask_model(answers))
+        answers = replace(answers, channel=init_questions.ask_channel(answers.lang))
+    platform = about(answers.channel)
+    if not answers.mode:
+        answers = replace(answers, mode=init_questions.ask_mode(platform, answers.lang))
+    answers = settled(answers, flags)
+    return init_questions.ask_rest(init_questions.ask_settings(platform, answers))
 
 
-def _ask_model(answers: Answers) -> Answers:
-    lang = answers.lang
-    if answers.model_url is None:
-        answers = replace(answers, model_url=_optional("ask.model_url", lang))
-    if answers.model_url:
-        if not answers.model_name:
-            answers = replace(answers, model_name=_required("ask.model_name", lang))
-        if answers.model_key is None:
-            key = _literal(_optional("ask.model_key", lang, hide=True))
-            answers = replace(answers, model_key=key)
-    return answers
-
-
-def _with_made_secret(answers: Answers) -> Answers:
-    if answers.channel == "webhook" and not answers.secret:
-        return replace(answers, secret=secrets.token_urlsafe(32))
-    return answers
-
-
-def _choose(question: str, choices: tuple[str, ...], default: str, lang: str) -> str:
-    def chosen(value: str) -> str:
-        if value.strip() not in choices:
-            raise typer.BadParameter(text("one_of", lang, choices=", ".join(choices)))
-        return value.strip()
-
-    return str(typer.prompt(question, default=default, value_proc=chosen))
-
-
-def _required(key: str, lang: str, *, hide: bool = False) -> str:
-    def filled(value: str) -> str:
-        if not value.strip():
-            raise typer.BadParameter(text("needed", lang))
-        return value.strip()
-
-    return str(typer.prompt(text(key, lang), hide_input=hide, value_proc=filled))
-
-
-def _optional(key: str, lang: str, *, hide: bool = False) -> str:
-    answer = typer.prompt(text(key, lang), default="", show_default=False, hide_input=hide)
-    return str(answer).strip()
-
-
-def _reference(variable: str, file: Path | None, flag: str, lang: str) -> str:
-    """`${NAME}` or `${file:PATH}` of a secret that stays where it is; empty for neither."""
-    if variable and file is not None:
-        raise _invalid(f"{flag}-env, {flag}-file", "two_secrets", lang)
-    if file is not None:
-        if set("{}") & set(str(file.absolute())):
-            raise _invalid(f"{flag}-file", "bad_reference", lang)
-        return f"${{file:{file.absolute()}}}"
-    if variable and not (variable.isascii() and variable.isidentifier()):
-        raise _invalid(f"{flag}-env", "bad_reference", lang)
-    return f"${{{variable}}}" if variable else ""
-
-
-def _literal(value: str) -> str:
-    """The text as a value that is not read as a reference."""
-    return value.replace("${", "$${")
-
-
-def _write(answers: Answers, output: Path, *, force: bool) -> None:
+def _write(answers: "Answers", output: Path, *, force: bool) -> None:
     """Check, write, and say what comes next. An invalid configuration is not written."""
+    from ai_engine.cli.init_answers import draft, references
+    from ai_engine.cli.init_next import steps
     from ai_engine.config.write import write_private
 
     content = json.dumps(draft(answers), ensure_ascii=False, indent=2) + "\n"
-    later = _check(content, output.name, _references(answers))
+    later = _check(content, output.name, *references(answers))
     try:
         write_private(output, content, replace=force)
     except FileExistsError:
-        raise _invalid(str(output), "exists", answers.lang) from None
+        raise invalid(str(output), "exists", answers.lang) from None
     except OSError as error:
         reason = error.strerror or "?"
-        raise _invalid(str(output), "unwritable", answers.lang, reason=reason) from None
+        raise invalid(str(output), "unwritable", answers.lang, reason=reason) from None
     say(text("written", answers.lang, path=output), style="bold green")
     if later:
         say(text("later", answers.lang))
         show_problems(later)
-    _say_next(answers, output)
+    say(text("next", answers.lang), style="bold")
+    for number, step in enumerate(steps(answers, output), 1):
+        say(f"  {number}. {step}")
 
 
-def _references(answers: Answers) -> tuple[str, ...]:
-    """The places whose secret stays elsewhere and may come later than the configuration."""
-    places = {
-        "$.channels.dingtalk.auth.app_secret": answers.secret,
-        "$.channels.webhook.auth.secret": answers.secret,
-        "$.models.main.api_key": answers.model_key or "",
-    }
-    return tuple(place for place, value in places.items() if value.startswith("${"))
-
-
-def _check(content: str, name: str, references: tuple[str, ...]) -> list[Problem]:
+def _check(
+    content: str, name: str, references: tuple[str, ...], instead: tuple[str, ...]
+) -> list[Problem]:
     """What is still needed at the start: secrets that are referred to but not there yet.
+    `instead`: places of which one of `references` takes the place.
 
     Raises:
         ConfigInvalid: something else is wrong.
     """
+    import tempfile
+    from dataclasses import replace
+
     from ai_engine.cli.settings import load_options
     from ai_engine.config.load import attempt
     from ai_engine.config.write import write_private
@@ -293,31 +189,8 @@ def _check(content: str, name: str, references: tuple[str, ...]) -> list[Problem
         write_private(path, content)
         tried = attempt(path, **load_options())
     later = [p for p in tried.problems if p.where.endswith(references)]
-    wrong = [p for p in tried.problems if p not in later and p.severity == "error"]
+    known = (*references, *instead) if later else references
+    wrong = [p for p in tried.problems if not p.where.endswith(known) and p.severity == "error"]
     if wrong:
         raise ConfigInvalid(wrong)
-    return [replace(problem, severity="warning") for problem in later]
-
-
-def _say_next(answers: Answers, output: Path) -> None:
-    lang = answers.lang
-    command = "ai-engine serve"
-    if output != Path(FILE_NAME):
-        command += f" --config {shlex.quote(str(output))}"
-    kind = answers.channel
-    steps = [text(f"next.{kind}.{answers.mode}" if kind == "dingtalk" else f"next.{kind}", lang)]
-    serve = text("next.serve", lang, command=command)
-    steps = [serve, *steps] if kind == "webchat" else [*steps, serve]
-    if not answers.model_url:
-        steps.append(text("next.model", lang))
-    say(text("next", lang), style="bold")
-    for number, step in enumerate(steps, 1):
-        say(f"  {number}. {step}")
-
-
-def _problem(where: str, key: str, lang: str, **values: object) -> Problem:
-    return Problem(where=where, what=text(key, lang, **values), fix=text(f"{key}.fix", lang))
-
-
-def _invalid(where: str, key: str, lang: str, **values: object) -> ConfigInvalid:
-    return ConfigInvalid([_problem(where, key, lang, **values)])
+    return [replace(each, severity="warning") for each in later]

@@ -2,20 +2,30 @@
 
 from typing import Final
 
+from ai_engine.domain.errors import ConfigInvalid, Problem
+
 TEXTS: Final[dict[str, tuple[str, str]]] = {
     # key: (zh, en)
-    "ask.channel": (
-        "接入哪个渠道?dingtalk(钉钉)、webhook(签名的 HTTP 接口)、webchat(仅内置网页聊天)",
-        "Which channel? dingtalk, webhook (signed HTTP), webchat (the built-in page only)",
+    "ask.channel": ("接入哪个渠道?", "Which channel?"),
+    "ask.which": ("名称或编号", "Name or number"),
+    "note.address": ("需要公网 HTTPS 地址", "needs a public HTTPS address"),
+    "ask.mode": ("消息如何到达?", "How do messages come in?"),
+    "mode.stream": (
+        "引擎主动与平台保持长连接,不需要公网地址",
+        "the engine holds a connection to the platform: no public address is needed",
     ),
-    "ask.app_id": (
-        "钉钉应用的 Client ID(AppKey)",
-        "Client ID (AppKey) of the DingTalk application",
+    "mode.poll": (
+        "引擎主动向平台取消息,不需要公网地址",
+        "the engine asks the platform for messages: no public address is needed",
     ),
-    "ask.app_secret": (
-        "钉钉应用的 Client Secret(AppSecret,输入时不显示)",
-        "Its Client Secret (AppSecret; not shown while you type)",
+    "mode.webhook": (
+        "平台调用引擎,需要一个公网 HTTPS 地址",
+        "the platform calls the engine: it needs a public HTTPS address",
     ),
+    "console": ("下面的内容在平台后台查看:{url}", "Find what follows in the console: {url}"),
+    "hidden": ("(输入时不显示)", "(not shown while you type)"),
+    "may_be_empty": ("(可留空)", "(may stay empty)"),
+    "or_next": ("(留空则填写下一项)", "(empty: the next one instead)"),
     "ask.callback_url": (
         "回复发送到哪个 URL?(可留空:调用方用 ?wait=true 取回复)",
         "URL that answers are posted to (empty: callers fetch them by ?wait=true)",
@@ -58,9 +68,26 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "two_secrets.fix": ("只保留一个。", "Keep one of them."),
     "no_channel": ("没有这个渠道。", "there is no such channel here."),
     "no_channel.fix": (
-        "可选 dingtalk、webhook、webchat;其他渠道安装连接器插件后写入配置文件。",
-        "Choose dingtalk, webhook or webchat; others are written into the file once their "
-        "connector plugin is installed.",
+        "可选 {known};其他渠道安装连接器插件后写入配置文件。",
+        "Choose one of {known}; others are written into the file once their connector plugin is "
+        "installed.",
+    ),
+    "no_mode": ("渠道 {channel} 没有这种接收方式。", "a {channel} channel has no such mode."),
+    "no_mode.fix": ("可选 {known}。", "Choose one of {known}."),
+    "unknown": ("渠道 {channel} 没有这个设置。", "a {channel} channel has no such setting."),
+    "unknown.fix": ("可选 {known}。", "There are {known}."),
+    "no_pair": ("应写作 NAME=…,两边都不能为空。", "it must be NAME=…, with both sides filled in."),
+    "no_pair.fix": (
+        "例如 --set agent_id=1000002、--secret-env aes_key=AES_KEY。",
+        "Such as --set agent_id=1000002 or --secret-env aes_key=AES_KEY.",
+    ),
+    "open_secret": (
+        "这是密钥,不能写在参数里:本机其他用户可以看到参数。",
+        "this is a secret: as an argument, others on this machine could read it.",
+    ),
+    "open_secret.fix": (
+        "用 --secret-env {name}=变量名 或 --secret-file {name}=文件路径。",
+        "Give it by --secret-env {name}=VARIABLE or --secret-file {name}=PATH.",
     ),
     "bad_reference": (
         "这不是可用的变量名或文件名。",
@@ -83,20 +110,15 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "next": ("下一步:", "Next:"),
     "next.serve": ("启动引擎:  {command}", "Start the engine:  {command}"),
-    "next.dingtalk.stream": (
-        "在钉钉开发者后台,把机器人的消息接收模式设为 Stream 模式,并发布应用。",
-        "In DingTalk's developer console set the robot to Stream mode and publish the application.",
+    "next.host": ("<你的域名>", "<your-host>"),
+    "next.permissions": (
+        "在平台后台申请权限(名称和用途见 {command}):{url}",
+        "Grant the permissions ({command} names them, and what each is for): {url}",
     ),
-    "next.dingtalk.webhook": (
-        "在钉钉开发者后台,把消息接收地址设为 https://<你的域名>/api/message/dingtalk,并发布应用。",
-        "In DingTalk's developer console set the message URL to "
-        "https://<your-host>/api/message/dingtalk and publish the application.",
-    ),
-    "next.webhook": (
-        "调用方用配置文件里 channels.webhook.auth.secret 的密钥签名,"
-        "向 /api/message/webhook 发送消息。",
-        "Callers sign with the secret at channels.webhook.auth.secret and post to "
-        "/api/message/webhook.",
+    "next.test": ("检查凭证是否正确:  {command}", "Try the credentials:  {command}"),
+    "next.verify": (
+        "用模拟平台完整试一遍(不影响真实平台):  {command}",
+        "Try everything against a simulated platform:  {command}",
     ),
     "next.webchat": (
         "启动后会打印一个网页聊天的链接,用浏览器打开。",
@@ -114,3 +136,14 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
 def text(key: str, lang: str, **values: object) -> str:
     """The text in a language, `zh` or `en`."""
     return TEXTS[key][0 if lang == "zh" else 1].format(**values)
+
+
+def problem(where: str, key: str, lang: str, **values: object) -> Problem:
+    """A fault of a flag or a file: what is wrong, and what to do."""
+    what, fix = text(key, lang, **values), text(f"{key}.fix", lang, **values)
+    return Problem(where=where, what=what, fix=fix)
+
+
+def invalid(where: str, key: str, lang: str, **values: object) -> ConfigInvalid:
+    """One such fault, to be raised."""
+    return ConfigInvalid([problem(where, key, lang, **values)])

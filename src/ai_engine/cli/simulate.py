@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import typer
 import uvloop
 
+from ai_engine.channels.about import is_secret
 from ai_engine.channels.types import about
-from ai_engine.config.schema import Auth
 from ai_engine.simulators.base import Simulator
 from ai_engine.simulators.types import SIMULATED, build, simulator_class
 
@@ -60,10 +60,6 @@ def simulate() -> None:
     """Run a simulated chat platform: its API, its people, and a chat page."""
 
 
-def _is_secret(name: str) -> bool:
-    return "SecretStr" in str(Auth.model_fields[name].annotation)
-
-
 def _parameters(type_: str) -> list[inspect.Parameter]:
     """An option for each credential of the platform; secrets also from a variable or a file."""
     found: dict[str, tuple[Any, Any]] = {}
@@ -71,7 +67,7 @@ def _parameters(type_: str) -> list[inspect.Parameter]:
         flag = name.replace("_", "-")
         meant = f"As auth.{name} of the channel. Default: {simulated}"
         found[name] = (Annotated[str, typer.Option(help=meant)], "")
-        if _is_secret(name):
+        if is_secret(name):
             meant = f"Environment variable that holds --{flag}."
             found[f"{name}_env"] = (Annotated[str, typer.Option(help=meant)], "")
             meant = f"File that holds --{flag}."
@@ -123,7 +119,7 @@ def _run(type_: str, auth: Mapping[str, str], common: Mapping[str, Any], *, as_j
 
 def _credentials(type_: str, given: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name: _value(name, given) if _is_secret(name) else str(given[name])
+        name: _value(name, given) if is_secret(name) else str(given[name])
         for name in simulator_class(type_).auth_defaults
     }
 

@@ -18,7 +18,6 @@ from ai_engine.channels.matrix.sync import Syncer
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Malformed, PermissionMissing, SendRefused, Unauthenticated
 from ai_engine.domain.message import Attachment, Chat, ChatKind, Json, Media
-from ai_engine.security.egress import origin
 
 MEDIA_BYTES_MAX: Final = 20_000_000
 STREAM_INTERVAL_MS: Final = 1_000
@@ -33,7 +32,7 @@ class MatrixChannel(Connector):
         super().__init__(ABOUT, name, config, host)
         base = config.endpoints.api or config.auth.homeserver
         self._user, self._token = self.auth("user").strip(), self.auth("access_token")
-        self._check_settings(base)
+        self._check_settings()
         self._form = "text" if config.reply == "text" else "markdown"
         self._client = MatrixClient(base, self._token, host.egress, host.clock)
         self._rooms = Rooms(self._client)
@@ -71,9 +70,7 @@ class MatrixChannel(Connector):
             one_owner=True,
         )
 
-    def _check_settings(self, base: str) -> None:
-        if base and not _is_url(base):
-            self.problems.append("auth.homeserver is not an http or https URL.")
+    def _check_settings(self) -> None:
         if self._user and not codec.is_user(self._user):
             self.problems.append("auth.user is not a full id, such as @bot:example.org.")
 
@@ -182,14 +179,6 @@ class MatrixChannel(Connector):
         if self._syncer is not None:
             return self._syncer.state, self._syncer.detail, self._syncer.last_answer
         return "connecting", "", None
-
-
-def _is_url(base: str) -> bool:
-    try:
-        origin(base)
-    except ValueError:
-        return False
-    return True
 
 
 def build(name: str, config: ChannelConfig, host: Host) -> MatrixChannel:

@@ -45,7 +45,7 @@ class MattermostChannel(Connector):
         super().__init__(ABOUT, name, config, host)
         token = self.auth("token")
         self._base = (config.endpoints.api or config.auth.url).rstrip("/")
-        self._check_addresses()
+        self._check_address()
         self._form = "text" if config.reply == "text" else "markdown"
         self._tokens = crypto.tokens(self.auth("webhook_token"))
         self._buttons = self._made_buttons(token)
@@ -83,13 +83,9 @@ class MattermostChannel(Connector):
             seen=bot and config.seen,
         )
 
-    def _check_addresses(self) -> None:
-        for name, base in (
-            ("auth.url", self.config.auth.url),
-            ("callback_url", self.config.callback_url),
-        ):
-            if base and not _is_url(base):
-                self.problems.append(f"{name} is not an http or https URL.")
+    def _check_address(self) -> None:
+        if self.config.callback_url and not _is_url(self.config.callback_url):
+            self.problems.append("callback_url is not an http or https URL.")
 
     def _made_buttons(self, token: str) -> cards.Buttons | None:
         """Buttons need an address of ours that the server can reach, and a secret."""
