@@ -12,6 +12,7 @@ from ai_engine.channels.base import WebhookRequest
 from ai_engine.channels.callback_crypto import encrypt, signature
 from ai_engine.channels.wecom_aibot import pull
 from ai_engine.channels.wecom_aibot.channel import WecomAibotChannel
+from ai_engine.channels.wecom_aibot.push import Push
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import SystemClock
 from ai_engine.domain.errors import (
@@ -368,7 +369,8 @@ async def test_over_the_websocket_files_are_uploaded_in_pieces():
                     assert await found.read() == content
 
 
-async def test_a_repeated_delivery_sends_only_what_is_missing():
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_repeated_delivery_sends_only_what_is_missing(restart: bool):
     async with world("stream") as (simulator, engine):
         await simulator.say("zhangsan", "files")
         message = await engine.next()
@@ -377,6 +379,9 @@ async def test_a_repeated_delivery_sends_only_what_is_missing():
         simulator.faults.change({"throttle_after": 1, "throttle_times": 1})
         with pytest.raises(SendRetryable):
             await engine.answer(message, reply)
+        if restart:  # as far as sending goes
+            channel = engine.channel
+            channel._road = channel._push = Push(channel.config, channel.host, channel._connected)
         await engine.answer(message, reply)
         kinds = [e.kind for e in simulator.transcript.list() if e.sender == "bot"]
         assert kinds == ["markdown", "picture"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ai_engine.channels.wecom_aibot import cards, client, codec, events, render
 from ai_engine.channels.wecom_aibot.slots import Slots
-from ai_engine.channels.wecom_aibot.stream import NO_STREAM, Recent, stream_over
+from ai_engine.channels.wecom_aibot.stream import NO_STREAM, stream_over
 from ai_engine.domain.errors import Malformed, SendRetryable
 from ai_engine.domain.message import ChatKind, MessageKind
 from ai_engine.domain.reply import Button, Card, Reply
@@ -327,10 +327,6 @@ def test_a_stream_is_over_when_its_last_frame_was_refused():
 
 
 def test_memory_is_bounded():
-    recent = Recent(2)
-    for name in "abc":
-        recent.add(name)
-    assert ("a" in recent, "c" in recent) == (False, True)
     slots = Slots(ManualClock(), 2)
     first = slots.open("a")
     assert slots.open("a") is first

@@ -10,14 +10,16 @@ from typing import Final
 from ai_engine.channels.base import Outgoing
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.host import Host
+from ai_engine.channels.progress import Progress
 from ai_engine.channels.wecom_aibot import cards, render
 from ai_engine.channels.wecom_aibot.client import settled
 from ai_engine.channels.wecom_aibot.link import AibotLink
-from ai_engine.channels.wecom_aibot.stream import NO_STREAM, Recent
+from ai_engine.channels.wecom_aibot.stream import NO_STREAM
 from ai_engine.channels.wecom_aibot.upload import upload
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import SendRefused
-from ai_engine.domain.message import Json
+from ai_engine.domain.message import Attachment, Json
+from ai_engine.domain.reply import Card, Reply
 
 MEDIA_BYTES_MAX: Final = 20_000_000
 WELCOME_SECONDS_MAX: Final = 5.0
@@ -36,8 +38,8 @@ class Push:
         self._form = config.reply
         self._host = host
         self._connected = connected
-        self._said = Recent()
-        """Replies whose words are out: repeated for the sake of what follows them."""
+        self._sent = Progress(host.notes)
+        """1 when the words are out, then one for each part."""
 
     async def open(self, target: Json) -> Json | None:
         if target.get("event") or not target.get("req_id") or self._too_late(target):
@@ -51,7 +53,7 @@ class Push:
 
     async def finish(self, outgoing: Outgoing) -> int:
         target, reply = outgoing.target, outgoing.reply
-        if reply.id in self._said:
+        if self._repeatable(reply) and await self._sent.of(reply.id):
             return 0
         if target.get("event") == "enter_chat":
             return await self._greet(outgoing)
@@ -62,8 +64,24 @@ class Push:
         if code == 0:
             for page in rest:
                 await self._push(target, render.markdown(page.text))
-            self._said.add(reply.id)
+            self._words_are_out(reply)
         return code
+
+    def _card(self, reply: Reply) -> Card | None:
+        """The card that follows the words."""
+        return reply.card if self._form != "text" and cards.native(reply.card) else None
+
+    def _parts(self, reply: Reply) -> int:
+        """How many messages follow the words."""
+        return len(reply.media) + (self._card(reply) is not None)
+
+    def _repeatable(self, reply: Reply) -> bool:
+        """Whether its words may be out already: a stream is finished twice, or parts follow."""
+        return reply.stream is not None or self._parts(reply) > 0
+
+    def _words_are_out(self, reply: Reply) -> None:
+        if self._repeatable(reply):
+            self._sent.put(reply.id, 1)
 
     async def _leads(self, outgoing: Outgoing) -> bool:
         """Whether this reply is the one that the message's stream shows: the first."""
@@ -84,7 +102,7 @@ class Push:
         link = self._connected()
         code = settled(await link.request("aibot_respond_welcome_msg", target["req_id"], body))
         if code == 0:
-            self._said.add(outgoing.reply.id)
+            self._words_are_out(outgoing.reply)
         return code
 
     async def plain(self, outgoing: Outgoing) -> None:
@@ -92,23 +110,28 @@ class Push:
         for page in render.pages([(outgoing.reply.id, words)]):
             if page.text:
                 await self._push(outgoing.target, render.markdown(page.text))
-        self._said.add(outgoing.reply.id)
+        self._words_are_out(outgoing.reply)
 
     async def extras(self, outgoing: Outgoing) -> None:
-        """The card, then each file; a repeated attempt does not send again what is out."""
-        reply, target = outgoing.reply, outgoing.target
-        card = reply.card if self._form != "text" and cards.native(reply.card) else None
-        if card is not None and f"{reply.id}/card" not in self._said:
-            found = await cards.template(card, reply.id, self._host.media)
-            await self._push(target, {"msgtype": "template_card", "template_card": found})
-            self._said.add(f"{reply.id}/card")
-        for n, attachment in enumerate(reply.media):
-            if f"{reply.id}/{n}" in self._said:
-                continue
-            media = await outgoing_media(self._host, attachment, MEDIA_BYTES_MAX)
-            kind, media_id = await upload(self._connected(), media)
-            await self._push(target, {"msgtype": kind, kind: {"media_id": media_id}})
-            self._said.add(f"{reply.id}/{n}")
+        """The card, then each file. A later attempt, after a restart too, does not send again what
+        is out."""
+        reply, card = outgoing.reply, self._card(outgoing.reply)
+        parts: list[Card | Attachment] = [*([card] if card else []), *reply.media]
+        if not parts:
+            return
+        done = max(1, await self._sent.of(reply.id))
+        for n, part in enumerate(parts[done - 1 :], done):
+            await self._push(outgoing.target, await self._body(part, reply))
+            self._sent.put(reply.id, n + 1)
+
+    async def _body(self, part: Card | Attachment, reply: Reply) -> Json:
+        """Raises SendRetryable, SendRefused: a file cannot be brought to WeCom."""
+        if isinstance(part, Card):
+            found = await cards.template(part, reply.id, self._host.media)
+            return {"msgtype": "template_card", "template_card": found}
+        media = await outgoing_media(self._host, part, MEDIA_BYTES_MAX)
+        kind, media_id = await upload(self._connected(), media)
+        return {"msgtype": kind, kind: {"media_id": media_id}}
 
     async def _respond(self, target: Json, content: str, *, finish: bool) -> int:
         body = render.stream(target["message_id"], content, finish=finish, feedback=self._feedback)

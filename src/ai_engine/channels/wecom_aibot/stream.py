@@ -1,6 +1,5 @@
 """When a stream cannot be written any more, and what the two ways of answering share."""
 
-from collections import OrderedDict
 from typing import Final, Protocol
 
 from ai_engine.channels.base import Outgoing
@@ -41,19 +40,3 @@ class Road(Protocol):
     async def extras(self, outgoing: Outgoing) -> None:
         """What the stream could not carry. Raises SendRetryable, SendRefused."""
         ...
-
-
-class Recent:
-    """The newest names that were put in; bounded."""
-
-    def __init__(self, size: int = 2_000) -> None:
-        self._size = size
-        self._names: OrderedDict[str, None] = OrderedDict()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def add(self, name: str) -> None:
-        self._names[name] = None
-        while len(self._names) > self._size:
-            self._names.popitem(last=False)
