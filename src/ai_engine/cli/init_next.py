@@ -19,9 +19,12 @@ def steps(answers: Answers, output: Path) -> list[str]:
     made: list[str] = []
     if platform.permissions:
         command = f"ai-engine channels permissions {platform.type}"
-        made.append(text("next.permissions", lang, command=command, url=platform.console))
+        made.append(text("next.permissions", lang, command=command))
     serve = text("next.serve", lang, command=f"ai-engine serve{place}")
     made.append(serve)
+    if name not in (WEBCHAT, WEBHOOK):
+        command = f"ai-engine channels test {name}{place}"
+        made.append(text("next.test", lang, command=command))
     host = text("next.host", lang)
     callback = f"https://{host}/api/message/{name}"
     for words in (*platform.steps.get(answers.mode, ()), *platform.steps.get("*", ())):
@@ -29,9 +32,6 @@ def steps(answers: Answers, output: Path) -> list[str]:
         made.append(step.format(callback=callback, name=name, host=host))
     if name == WEBCHAT:
         made.append(text("next.webchat", lang))
-    elif name != WEBHOOK:
-        command = f"ai-engine channels test {name}{place}"
-        made.append(text("next.test", lang, command=command))
     if platform.type in SIMULATED:
         command = f"ai-engine verify {name}{place}"
         made.append(text("next.verify", lang, command=command))

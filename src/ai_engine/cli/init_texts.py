@@ -112,8 +112,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "next.serve": ("启动引擎:  {command}", "Start the engine:  {command}"),
     "next.host": ("<你的域名>", "<your-host>"),
     "next.permissions": (
-        "在平台后台申请权限(名称和用途见 {command}):{url}",
-        "Grant the permissions ({command} names them, and what each is for): {url}",
+        "在平台上授予所需权限,名称、用途和位置见:  {command}",
+        "Grant the permissions that you use; which, why and where:  {command}",
     ),
     "next.test": ("检查凭证是否正确:  {command}", "Try the credentials:  {command}"),
     "next.verify": (
