@@ -141,9 +141,9 @@ class ChannelConfig(Section):
     workspaces, Teams' tenants, Matrix' servers. Empty: every one that the platform lets through (a
     Teams bot with `auth.tenant`: that one)."""
     callback_url: str = ""
-    """`webhook` channel: where answers are posted to. DingTalk in HTTP mode: the channel's own
-    public address, `https://<host>/api/message/<channel>`, which pressed buttons call. Mattermost:
-    the engine's base address as the server reaches it, which pressed buttons call."""
+    """`webhook` channel: where answers are posted to. DingTalk in HTTP mode, and Mattermost: the
+    engine's own base address as the platform reaches it, such as `https://ai.example.com`, which
+    pressed buttons call."""
 
 
 class ModelConfig(Section):
