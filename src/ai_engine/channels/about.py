@@ -89,9 +89,9 @@ def quiet_mode(about: About) -> str:
 
 def credential(about: About, config: ChannelConfig, name: str) -> str:
     """An `auth` field by its own name, or by the general name that stands in for it."""
-    return config.auth.plain(name) or (
-        config.auth.plain(about.aliases[name]) if name in about.aliases else ""
-    )
+    stands_in = about.aliases.get(name)
+    found = config.auth.plain(name)
+    return found or (credential(about, config, stands_in) if stands_in else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +121,10 @@ def findings(about: About, config: ChannelConfig) -> list[Finding]:
     ]
     found += [_needed(about, names) for names in lacking]
     if config.reply not in about.replies:
-        what = f"a {about.type} channel has no reply form {config.reply!r}."
+        used = about.replies[0]
+        what = f"a {about.type} channel has no reply form {config.reply!r}; {used} is used."
         fix = f"Set it to {' or '.join(about.replies)}."
-        found.append(Finding(key=("reply",), what=what, fix=fix))
+        found.append(Finding(key=("reply",), what=what, fix=fix, error=False))
     return [*found, *_address_findings(config), *_endpoint_findings(about, config)]
 
 

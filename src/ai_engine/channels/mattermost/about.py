@@ -17,7 +17,7 @@ ABOUT: Final = About(
         "stream": ("token",),
         "webhook": ("webhook_token",),
     },
-    aliases={"token": "app_secret"},
+    aliases={"token": "app_secret", "webhook_token": "token"},
     labels={
         "url": (
             "Mattermost 服务器的地址,例如 https://mattermost.example.org",

@@ -12,4 +12,8 @@ __all__ = ["SIMULATOR", "MattermostSimulator", "build"]
 
 def build(auth: Mapping[str, str], **common: Any) -> MattermostSimulator:
     """From credentials by their `auth` names."""
-    return MattermostSimulator(token=auth["token"], webhook_token=auth["webhook_token"], **common)
+    simulated = MattermostSimulator.auth_defaults
+    token, hook = auth["token"], auth["webhook_token"]
+    if hook == simulated["webhook_token"] and token != simulated["token"]:
+        hook = token  # one token was named: it stands for both
+    return MattermostSimulator(token=token, webhook_token=hook, **common)
