@@ -7,6 +7,7 @@ import pytest
 from ai_engine.domain.message import Attachment
 from ai_engine.domain.reply import Button, Card
 
+from support.hosts import restarted
 from support.synapse import make_channel, outgoing, synapse, world
 
 
@@ -279,3 +280,26 @@ async def test_reactions_rate_an_answer_and_take_the_rating_back(server):
         assert (await bot.next("feedback")).payload["rating"] == "none"
         await alice.react(room, handle["event"], "👎")
         assert (await bot.next("feedback")).payload["rating"] == "bad"
+
+
+async def test_what_is_taken_back_after_a_restart_is_still_known(server):
+    async with world(server) as bot:
+        alice = bot.person()
+        room = await bot.direct(alice)
+        root = await alice.say(room, "hi")
+        message = await bot.next()
+        thread = {"m.relates_to": {"rel_type": "m.thread", "event_id": root}}
+        asked = await alice.say(room, "in a thread", **thread)
+        assert (await bot.next()).chat.thread == root
+        handle = await bot.channel.open_stream(message.target, "k")
+        await bot.channel.finish(handle, outgoing(message, "rate me", feedback="f1"))
+        rated = await alice.react(room, handle["event"], "👍")
+        assert (await bot.next("feedback")).payload["rating"] == "good"
+        await bot.stop()
+        bot.channel = await restarted(bot.channel)
+        await bot.start()
+        await alice.nio.room_redact(room, rated)
+        assert (await bot.next("feedback")).payload == {"rating": "none", "of": "f1", "text": ""}
+        await alice.nio.room_redact(room, asked)
+        gone = await bot.next("recall")
+        assert (gone.payload, gone.chat.thread) == ({"of": asked}, root)

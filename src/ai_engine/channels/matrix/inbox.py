@@ -9,6 +9,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
+
 from ai_engine.channels.host import Host
 from ai_engine.channels.matrix import cards, codec
 from ai_engine.channels.matrix.client import MatrixClient, TokenRefused, raise_for
@@ -27,12 +29,14 @@ ENCRYPTED_TEXT: Final = (
     "Please talk to me in a room without encryption."
 )
 _REMEMBERED_MAX: Final = 5_000
+_message = msgspec.json.Decoder(InboundMessage)
 _GROUP_ONLY_NAMED: Final = (codec.STICKER, *codec.POLLS)
 
 
 class Inbox:
-    """Owned by the channel. What it remembers is bounded and only spares calls, except: the thread
-    of a message taken back, and the rating that a reaction taken back had given."""
+    """Owned by the channel. What it remembers is bounded and only spares calls. The thread of a
+    message taken back, and the rating that a reaction taken back had given, are notes: the server
+    has forgotten both by then."""
 
     def __init__(
         self,
@@ -52,11 +56,8 @@ class Inbox:
         self._tenants = frozenset(tenants)
         self._feedback = feedback
         self._welcome = welcome
-        self._threads: OrderedDict[str, str] = OrderedDict()
-        """Question → its thread."""
         self._mine: OrderedDict[str, bool] = OrderedDict()
         """Thread → the bot has a part in it."""
-        self._ratings: OrderedDict[str, InboundMessage] = OrderedDict()
         self._told: OrderedDict[str, bool] = OrderedDict()
         self._strangers: OrderedDict[str, bool] = OrderedDict()
 
@@ -124,7 +125,8 @@ class Inbox:
         found = codec.fill(self._base(room, event, codec.thread_of(content)), kind, content, me)
         if found is None:
             return None
-        _remember(self._threads, found.message_id, found.chat.thread)
+        if found.chat.thread:
+            self._host.notes.put(f"thread {found.message_id}", found.chat.thread)
         if answered is None:
             return found
         value = await self._chosen(found.text, answered, me)
@@ -243,7 +245,7 @@ class Inbox:
             return None
         payload: Json = {"rating": rating, "of": rated, "text": ""}
         found = replace(found, kind=MessageKind.FEEDBACK, payload=payload)
-        _remember(self._ratings, found.message_id, found)
+        self._host.notes.put(f"rating {found.message_id}", msgspec.json.encode(found).decode())
         return found
 
     async def _chosen(self, words: str, answered: Json, me: codec.Me) -> Json | None:
@@ -258,7 +260,7 @@ class Inbox:
     async def _recalled(self, room_id: str, event: Json) -> InboundMessage | None:
         """A message or a rating, by its author or by a moderator."""
         of = codec.redacted(event)
-        rated = self._ratings.get(of)
+        rated = await self._rating(of)
         key = codec.message_key(event)
         if rated is not None:
             return replace(rated, message_id=key, payload={**rated.payload, "rating": "none"})
@@ -269,9 +271,17 @@ class Inbox:
             return None
         if not codec.is_user(author):
             return None
-        room, thread = await self._rooms.know(room_id), self._threads.get(of, "")
+        room = await self._rooms.know(room_id)
+        thread = await self._host.notes.get(f"thread {of}") or ""
         found = self._base(room, event, thread, sender=author, asked=of)
         return replace(found, kind=MessageKind.RECALL, payload={"of": of})
+
+    async def _rating(self, reaction: str) -> InboundMessage | None:
+        found = await self._host.notes.get(f"rating {reaction}") if reaction else None
+        try:
+            return None if found is None else _message.decode(found)
+        except msgspec.DecodeError:  # another version's, of before an upgrade
+            return None
 
     # Coming into a room
 
