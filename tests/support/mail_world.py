@@ -13,7 +13,7 @@ from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import SystemClock
 from ai_engine.domain.reply import Reply
 
-from support.dovecot import DOMAIN
+from support.dovecot import DOMAIN, PASSWORD
 from support.hosts import make_host
 from support.smtp import Smtp
 
@@ -63,7 +63,7 @@ class MailWorld:
             "imap": f"imap://127.0.0.1:{dovecot.imap}",
             "smtp": smtp.url if smtp else "smtp://127.0.0.1:1",
             "user": self.bot,
-            "password": f"pw-{self.names['bot']}",
+            "password": PASSWORD,
             "allow_senders": [f"@{DOMAIN}"],
             **more.pop("auth", {}),
         }
