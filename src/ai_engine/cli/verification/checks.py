@@ -13,6 +13,10 @@ from ai_engine.domain.errors import EngineError, Malformed
 CHECK_SECONDS_MAX: Final = 60.0
 QUIET_SECONDS: Final = 0.5
 """How long nothing more must come where one answer is the right number."""
+DELAY_SECONDS: Final = 1.0
+"""How late a slow platform answers."""
+AGAIN_SECONDS: Final = 5.0
+"""After so long without an answer a person writes again."""
 
 
 class Failed(Exception):
@@ -195,7 +199,7 @@ async def _network(world: World) -> str:
 
 
 async def _timeout(world: World) -> str:
-    world.faults.answer_delay_seconds = 1.0
+    world.faults.answer_delay_seconds = DELAY_SECONDS
     after = world.last
     await world.say("echo patience")
     await world.heard("You said: patience", after, 40.0)
@@ -239,7 +243,7 @@ async def _reconnect(world: World) -> str:
         while True:
             await world.say("echo after")
             try:
-                await world.heard("You said: after", after, 5.0)
+                await world.heard("You said: after", after, AGAIN_SECONDS)
             except TimeoutError:
                 continue
             return "the connection was cut and came back"
