@@ -11,6 +11,7 @@ import ipaddress
 import itertools
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import tempfile
@@ -156,7 +157,9 @@ class Dovecot:
     def start(self):
         """Running, and answering."""
         self._process = subprocess.Popen(
-            [DOVECOT, "-F", "-c", str(self.folder / "dovecot.conf")], stderr=subprocess.DEVNULL
+            [DOVECOT, "-F", "-c", str(self.folder / "dovecot.conf")],
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         until = time.monotonic() + 10
         while True:
@@ -170,9 +173,9 @@ class Dovecot:
                 time.sleep(0.02)
 
     def stop(self):
-        """SIGTERM; all its connections end."""
+        """SIGTERM, to its children too: all its connections end."""
         if self._process.poll() is None:
-            self._process.terminate()
+            os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(timeout=10)
 
     def __exit__(self, *_):

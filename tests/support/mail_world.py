@@ -54,13 +54,16 @@ def read(content):
 class MailWorld:
     """Each has mailboxes of its own: `bot`, `ann` and `bob` with a number."""
 
-    def __init__(self, dovecot, smtp, *, clock=None, host=None, **more):
+    def __init__(self, dovecot, smtp, *, clock=None, host=None, imap=None, **more):
         self.dovecot, self.smtp = dovecot, smtp
         number = next(_numbers)
         self.names = {who: f"{who}{number}" for who in ("bot", "ann", "bob")}
-        self.bot, self.ann, self.bob = dovecot.add(*self.names.values())
+        self.bot, self.ann, self.bob = (f"{name}@{DOMAIN}" for name in self.names.values())
+        if dovecot is not None:
+            dovecot.add(*self.names.values())
+        port = dovecot.imap if dovecot is not None else 1
         auth = {
-            "imap": f"imap://127.0.0.1:{dovecot.imap}",
+            "imap": imap.url if imap is not None else f"imap://127.0.0.1:{port}",
             "smtp": smtp.url if smtp else "smtp://127.0.0.1:1",
             "user": self.bot,
             "password": PASSWORD,
@@ -89,11 +92,12 @@ class MailWorld:
     def deliver(self, mail, top=None, who="bot"):
         self.dovecot.deliver(self.names[who], received(mail, top))
 
-    async def start(self):
-        """Running, with its first look behind it."""
+    async def start(self, *, wait=True):
+        """Running, and connected."""
         await self.channel.start()
         self._task = asyncio.create_task(self.channel.run(self.accept))
-        await self.until(lambda: self.channel.status().state == "connected")
+        if wait:
+            await self.until(lambda: self.channel.status().state == "connected")
 
     async def stop(self):
         if self._task is not None:
@@ -150,13 +154,16 @@ def _all(mails, count):
 
 
 @contextlib.asynccontextmanager
-async def mail_world(dovecot, smtp=None, *, start=True, **more):
-    """`async with mail_world(dovecot) as world`: with an SMTP server, the channel running."""
+async def mail_world(dovecot, smtp=None, *, start=True, wait=True, **more):
+    """`async with mail_world(dovecot) as world`: with an SMTP server, the channel running. Without
+    a Dovecot there is neither server; `imap` is one that a test has of its own."""
     with contextlib.ExitStack() as stack:
-        world = MailWorld(dovecot, smtp or stack.enter_context(Smtp(dovecot)), **more)
+        if dovecot is not None:
+            smtp = smtp or stack.enter_context(Smtp(dovecot))
+        world = MailWorld(dovecot, smtp, **more)
         try:
             if start:
-                await world.start()
+                await world.start(wait=wait)
             yield world
         finally:
             await world.stop()
