@@ -1,9 +1,10 @@
 """`ai-engine verify`: try a channel from end to end before people do."""
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -32,6 +33,16 @@ def verify(
         str, typer.Option(help="Checks to run, by their ids, with commas: text,card.")
     ] = "",
     html: Annotated[Path | None, typer.Option(help="Write the report as a page, too.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="On the real platform: it says what to write.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(min=1, max=3600, help="With --live: seconds for each step.")
+    ] = 120.0,
+    host: Annotated[str, typer.Option(help="With --live: where the platform's calls arrive.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="With --live: its port.")] = 8080,
     config: ConfigOption = None,
     env: EnvOption = None,
     as_json: JsonOption = False,
@@ -39,12 +50,22 @@ def verify(
     """Try channels against a simulated platform: text, groups, cards, buttons, streams, several
     skills in one turn, and what goes wrong (network cut, time-out, duplicate, bad signature,
     expired token, throttling). The engine that runs is not touched.
+
+    With --live one configured channel is tried on its real platform: stop the engine first, and do
+    what the command says.
     """
     import uvloop
 
     logging.getLogger("ai_engine").setLevel(logging.CRITICAL)  # faults are provoked here
-    wanted = [(kind, _simulated(kind, mode))] if kind else _configured(channel, config, env)
-    reports = uvloop.run(_all(wanted, only, quiet=as_json))
+    if live:
+        if not channel:
+            raise typer.BadParameter("name the channel to try", param_hint="--live")
+        name, settings = _configured(channel, config, env)[0]
+        alive = _Live(name, settings, host, port, wait, only)
+        reports = uvloop.run(_on_platform(alive, quiet=as_json))
+    else:
+        wanted = [(kind, _simulated(kind, mode))] if kind else _configured(channel, config, env)
+        reports = uvloop.run(_all(wanted, only, quiet=as_json))
     from ai_engine.cli.verification.report import as_data, as_html
 
     at = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -56,6 +77,55 @@ def verify(
         say(f"report: {html}", style="dim")
     if not all(report.ok for report in reports):
         raise typer.Exit(Exit.FAILED)
+
+
+class _Live(NamedTuple):
+    name: str
+    settings: ChannelConfig
+    host: str
+    port: int
+    wait: float
+    only: str
+
+
+async def _on_platform(asked: _Live, *, quiet: bool) -> "list[Report]":
+    from ai_engine.channels.about import mode_of
+    from ai_engine.channels.types import about, type_of
+    from ai_engine.cli.server import Listener
+    from ai_engine.cli.verification import live
+    from ai_engine.cli.verification.report import Report
+    from ai_engine.domain.clock import SystemClock
+
+    kind = type_of(asked.name, asked.settings)
+    mode = mode_of(about(kind), asked.settings)
+    only = _names(asked.only, [step for step, *_ in live.STEPS])
+
+    def tell(zh: str, en: str) -> None:
+        typer.echo(f"→ {en}\n  {zh}", err=True)
+
+    if not quiet:
+        _head(asked.name, kind, mode)
+        if kind == "email":
+            say("  Leave the subjects empty. · 邮件主题留空。")
+    listener = Listener(host=asked.host, port=asked.port)
+    connected = live.connected(asked.name, asked.settings, listener, tell, asked.wait)
+    async with connected as made:
+        told = _unsaid if quiet else _line
+        results = await live.run(made, told, SystemClock(), only)
+    return [Report(channel=asked.name, type=kind, mode=mode, results=results)]
+
+
+def _unsaid(_: "Result") -> None:
+    """The JSON report says it."""
+
+
+def _names(only: str, known: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    if unknown := [name for name in names if name not in known]:
+        raise typer.BadParameter(
+            f"no check {unknown[0]!r}; there are {', '.join(known)}", param_hint="--only"
+        )
+    return names
 
 
 def _simulated(kind: str, mode: str) -> ChannelConfig:
@@ -84,7 +154,8 @@ def _configured(
     if not able:
         raise NotFound(
             "no configured channel has a simulator",
-            hint=f"ai-engine verify --type {SIMULATED[0]} tries one with simulated credentials",
+            hint="--live tries a channel on its real platform; "
+            f"--type {SIMULATED[0]} one with simulated credentials",
         )
     return able
 
@@ -119,12 +190,8 @@ async def _all(
 def _chosen(only: str) -> Any:
     from ai_engine.cli.verification.checks import CHECKS
 
-    names = [name.strip() for name in only.split(",") if name.strip()]
     known = {check.id: check for check in CHECKS}
-    if unknown := [name for name in names if name not in known]:
-        raise typer.BadParameter(
-            f"no check {unknown[0]!r}; there are {', '.join(known)}", param_hint="--only"
-        )
+    names = _names(only, known)
     return [known[name] for name in names] or CHECKS
 
 

@@ -126,7 +126,10 @@ async def world(
 async def prepared(type_: str, settings: ChannelConfig, clock: Clock) -> AsyncGenerator[Place]:
     """A simulated platform, which goes on when its engine ends. Raises NotFound."""
     if type_ not in SIMULATED:
-        raise NotFound(f"{type_} has no simulator", hint=f"simulated are {', '.join(SIMULATED)}")
+        raise NotFound(
+            f"{type_} has no simulator",
+            hint=f"--live tries it on a server; simulated are {', '.join(SIMULATED)}",
+        )
     about = about_of(type_)
     auth = {
         name: _credential(settings, about, name) or simulated
