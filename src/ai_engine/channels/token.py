@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ai_engine.domain.clock import Clock
+from ai_engine.domain.errors import SendRetryable
 
 MARGIN_SECONDS: Final = 60.0
 """A token is renewed this long before it ends, so that no call carries one that ends under way."""
@@ -26,14 +27,20 @@ class TokenCache:
         self._refresh: asyncio.Task[str] | None = None
 
     async def get(self) -> str:
-        """A valid token. Raises what `fetch` raises, to everybody who waited for that attempt."""
+        """A valid token. Raises what `fetch` raises, to everybody who waited for that attempt, and
+        SendRetryable when the cache was closed meanwhile."""
         if self._token and self._clock.monotonic() < self._until:
             return self._token
         if self._refresh is None:
             self._refresh = asyncio.create_task(self._renew(), name="token refresh")
             self._refresh.add_done_callback(self._settled)
-        # A caller that is cancelled must not take the refresh away from the others.
-        return await asyncio.shield(self._refresh)
+        refresh = self._refresh
+        # A caller that is cancelled must not take the refresh away from the others; and one whose
+        # refresh was cancelled has not been cancelled itself: its work must end in order.
+        await asyncio.wait((refresh,))
+        if refresh.cancelled():
+            raise SendRetryable("the channel was closed while it asked for an access token")
+        return refresh.result()
 
     async def _renew(self) -> str:
         asked_at = self._clock.monotonic()

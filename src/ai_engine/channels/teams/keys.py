@@ -76,8 +76,12 @@ class Keys:
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch(), name="Bot Framework keys")
             self._fetching.add_done_callback(self._settled)
-        # A caller that is cancelled must not take the fetch away from the others.
-        await asyncio.shield(self._fetching)
+        # A caller that is cancelled must not take the fetch away from the others; what came of it
+        # (nothing, when the channel was closed meanwhile) is seen by `get`.
+        fetching = self._fetching
+        await asyncio.wait((fetching,))
+        if not fetching.cancelled():
+            fetching.result()
 
     def _settled(self, _: asyncio.Task[None]) -> None:
         self._fetching = None
