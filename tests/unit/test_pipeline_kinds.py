@@ -279,6 +279,21 @@ async def test_a_text_file_is_part_of_what_the_model_reads(journal, clock):
         assert shown_to(model) == "count\n\n[file 't.csv']\na,b\n1,2"
 
 
+async def test_a_text_file_before_an_image_does_not_name_the_image_twice(journal, clock):
+    model = ScriptedModel("yes")
+    async with bench(journal, clock, model=model) as b:
+        b.channel.contents["r1"] = Media(kind="file", content=b"a,b", name="t.csv")
+        b.channel.contents["r2"] = Media(kind="image", content=PNG, mime="image/png")
+        files = (
+            Attachment(kind="file", ref="r1", name="t.csv"),
+            Attachment(kind="image", ref="r2", name="cat.png"),
+        )
+        await b.ask("both?", attachments=files)
+        [words, picture] = shown_to(model)
+        assert words["text"] == "both?\n\n[file 't.csv']\na,b"
+        assert base64.b64decode(picture["image_url"]["url"].partition(",")[2]) == PNG
+
+
 async def test_of_other_files_the_model_knows_the_name_only(journal, clock):
     model = ScriptedModel("I cannot read it")
     async with bench(journal, clock, model=model) as b:
@@ -322,6 +337,15 @@ async def test_the_person_sees_that_the_bot_is_at_work(journal, clock):
         assert await b.ask("ping") == "pong"
         await b.until(lambda: channel.noticed)
         assert channel.noticed == [{"to": "c1"}]
+
+
+async def test_a_sign_that_fails_unforeseen_ends_neither_this_turn_nor_the_others(journal, clock):
+    channel = FakeChannel(seen=True)
+    channel.seen_failure = KeyError("channel")
+    async with bench(journal, clock, channel=channel) as b:
+        assert await b.ask("ping") == "pong"
+        await b.until(lambda: channel.noticed)
+        assert await b.ask("ping") == "pong"
 
 
 async def test_a_sign_that_is_turned_off_is_not_shown(journal, clock):

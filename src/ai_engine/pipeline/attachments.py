@@ -34,17 +34,17 @@ async def with_contents(work: Work, message: InboundMessage) -> InboundMessage:
     if not message.attachments:
         return message if text is message.text else replace(message, text=text)
     found: list[Attachment] = []
+    opened = 0
     try:
         async with asyncio.timeout(FETCH_SECONDS_MAX):
             for attachment in message.attachments[:ATTACHMENTS_MAX]:
                 shown, words = await _opened(work, attachment)
                 text = f"{text}\n\n{words}".strip() if words else text
                 found += [shown] if shown else []
+                opened += 1
     except TimeoutError:
         work.step("attachments", result="timeout")
-    rest = message.attachments[len(found) :] if len(found) < len(message.attachments) else ()
-    named = [each for each in rest if each.name not in text]
-    return replace(message, text=text, attachments=(*found, *named))
+    return replace(message, text=text, attachments=(*found, *message.attachments[opened:]))
 
 
 async def _opened(work: Work, attachment: Attachment) -> tuple[Attachment | None, str]:

@@ -24,5 +24,7 @@ def show_seen(work: Work, group: asyncio.TaskGroup) -> None:
                 await channel.seen(work.message.target)
         except (SendFailed, TimeoutError) as error:
             log.info("channel %s: no sign of being seen: %s", channel.name, error)
+        except Exception:  # a sign is best effort: a fault of a connector must not end the turns
+            log.exception("channel %s: the sign of being seen failed", channel.name)
 
     group.create_task(show(), name="seen")
