@@ -2,7 +2,9 @@
 
 import base64
 import logging
+import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from ai_engine.channels.about import About, credential, mode_of, needs_address, problems
@@ -22,6 +24,11 @@ from ai_engine.domain.errors import Malformed, NotFound, PermissionMissing, Send
 from ai_engine.domain.message import Attachment, Json, Media
 
 log = logging.getLogger(__name__)
+
+_NAME_MAX: Final = 120
+"""Characters of a file's name; in UTF-8 even Chinese ones then fit where 400 bytes are allowed."""
+_ENDING_MAX: Final = 10
+_MIME: Final = re.compile(r"[A-Za-z0-9.+_-]{1,100}/[A-Za-z0-9.+_-]{1,100}(?:;[ -~]{0,200})?")
 
 
 class Connector:
@@ -158,7 +165,8 @@ def address_parts(to: str, forms: Mapping[str, str]) -> tuple[str, str]:
 
 
 async def outgoing_media(host: Host, attachment: Attachment, bytes_max: int) -> Media:
-    """The content of a `Reply.media` entry whose `url` is `blob:<hash>` or a `data:` URL.
+    """The content of a `Reply.media` entry whose `url` is `blob:<hash>` or a `data:` URL; its name
+    and MIME type such that they may stand in a header.
 
     Raises:
         SendRefused: gone, unreadable, too large, or behind another kind of URL.
@@ -173,12 +181,25 @@ async def outgoing_media(host: Host, attachment: Attachment, bytes_max: int) -> 
         raise SendRefused(
             f"the {attachment.kind} {attachment.name!r} has more than {bytes_max} bytes"
         )
+    mime = attachment.mime or found.mime
     return Media(
         kind=attachment.kind,
         content=found.content,
-        name=attachment.name or found.name or attachment.kind,
-        mime=attachment.mime or found.mime or "application/octet-stream",
+        name=_file_name(attachment.name or found.name) or attachment.kind,
+        mime=mime if _MIME.fullmatch(mime) else "application/octet-stream",
     )
+
+
+def _file_name(name: str) -> str:
+    """Without folders, and without what no header can hold: a platform's form would be refused for
+    it again and again."""
+    last = name.replace("\\", "/").rpartition("/")[2]
+    shown = "".join(char for char in last if char.isprintable()).strip()
+    if len(shown) <= _NAME_MAX:
+        return shown
+    stem, dot, ending = shown.rpartition(".")
+    keeps = bool(stem) and len(ending) <= _ENDING_MAX
+    return f"{stem[: _NAME_MAX - len(ending) - 1]}{dot}{ending}" if keeps else shown[:_NAME_MAX]
 
 
 def _from_data_url(url: str) -> Media | None:

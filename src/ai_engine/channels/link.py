@@ -7,14 +7,15 @@ handlers run beside the reader and are bounded, silence is noticed, the end is a
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import Overloaded
+from ai_engine.domain.errors import Overloaded, SendRefused
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,31 @@ class SocketLink(ABC):
         task: asyncio.Task[None] = asyncio.create_task(work, name=f"helper of {self.name}")
         self._helpers.add(task)
         task.add_done_callback(self._helpers.discard)
+
+
+def socket_address(
+    url: object, *, platform: str, domains: Iterable[str], configured: Iterable[str], hint: str
+) -> str:
+    """A WebSocket's address that a platform gave, when its host is one of the platform's `domains`
+    (or below one; wss only), or that of a `configured` base URL.
+
+    Raises:
+        SendRefused: it is not; the message names no part of it but the host, `hint` what to do.
+    """
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
+        host = (parts.hostname or "").lower()
+    except ValueError:
+        raise SendRefused(f"{platform}'s answer holds no WebSocket address") from None
+    if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
+        raise SendRefused(f"{platform}'s answer holds no WebSocket address")
+    vendor = any(host == name or host.endswith(f".{name}") for name in domains)
+    if vendor and parts.scheme == "wss":
+        return parts.geturl()
+    for base in map(urlsplit, configured):
+        if base.hostname == host and (parts.scheme == "wss" or base.scheme == "http"):
+            return parts.geturl()
+    raise SendRefused(f"refused to open a {parts.scheme} connection to {host!r}", hint=hint)
 
 
 async def accept_when_possible(take: Callable[[], Awaitable[object]], clock: Clock) -> None:

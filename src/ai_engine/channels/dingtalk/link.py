@@ -10,16 +10,15 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any, Final, Protocol, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from ai_engine.channels.dingtalk import codec
 from ai_engine.channels.dingtalk.client import DingTalkClient
-from ai_engine.channels.link import LinkTimes, SocketLink, accept_when_possible
+from ai_engine.channels.link import LinkTimes, SocketLink, accept_when_possible, socket_address
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import Malformed, Overloaded, SendRefused, SendRetryable
+from ai_engine.domain.errors import Malformed, Overloaded, SendRetryable
 from ai_engine.domain.message import Json
 from ai_engine.security.egress import Egress
 
@@ -62,23 +61,13 @@ class Receiver(Protocol):
 
 
 def check_endpoint(endpoint: object, configured: Iterable[str]) -> str:
-    """The WebSocket address, when its host is DingTalk's (wss) or a configured endpoint's.
-
-    Raises:
-        SendRefused: it is not; the message names no part of it but the host.
-    """
-    parts = urlsplit(endpoint) if isinstance(endpoint, str) else urlsplit("")
-    host = (parts.hostname or "").lower()
-    if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
-        raise SendRefused("DingTalk's answer holds no WebSocket address")
-    ours = host == _DINGTALK or host.endswith(f".{_DINGTALK}")
-    if ours and parts.scheme == "wss":
-        return parts.geturl()
-    for base in map(urlsplit, configured):
-        if base.hostname == host and (parts.scheme == "wss" or base.scheme == "http"):
-            return parts.geturl()
-    raise SendRefused(
-        f"refused to open a {parts.scheme} connection to {host!r}",
+    """The WebSocket address, when its host is DingTalk's (wss) or a configured endpoint's. Raises
+    SendRefused."""
+    return socket_address(
+        endpoint,
+        platform="DingTalk",
+        domains=(_DINGTALK,),
+        configured=configured,
         hint="add its base URL to the channel's endpoints if it is really DingTalk's",
     )
 

@@ -30,9 +30,12 @@ def download_url(url: str, trusted: tuple[str, ...]) -> str:
     Raises:
         SendRefused: neither DingTalk's nor a configured endpoint's; it names only the host.
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    if host.endswith(_HOSTS) and "-internal." not in host and parts.port in (None, 80, 443):
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise SendRefused("DingTalk's answer holds no download address") from None
+    if host.endswith(_HOSTS) and "-internal." not in host and port in (None, 80, 443):
         return parts._replace(scheme="https", netloc=host).geturl()
     return Egress.check_host(url, (*trusted, API, OAPI))
 

@@ -20,7 +20,7 @@ import msgspec
 from ai_engine.channels.feishu import frames
 from ai_engine.channels.feishu.client import FeishuClient
 from ai_engine.channels.feishu.envelope import parse
-from ai_engine.channels.link import LinkTimes, SocketLink
+from ai_engine.channels.link import LinkTimes, SocketLink, socket_address
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import (
     EngineError,
@@ -54,22 +54,12 @@ Take = Callable[[Json], Awaitable[Json | None]]
 
 def check_endpoint(endpoint: object, base: str) -> str:
     """The WebSocket address, when its host is Feishu's (wss) or that of the configured endpoint.
-
-    Raises:
-        SendRefused: it is not; the message names no part of it but the host.
-    """
-    parts = urlsplit(endpoint) if isinstance(endpoint, str) else urlsplit("")
-    host = (parts.hostname or "").lower()
-    if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
-        raise SendRefused("Feishu's answer holds no WebSocket address")
-    vendor = any(host == name or host.endswith(f".{name}") for name in _VENDOR)
-    if vendor and parts.scheme == "wss":
-        return parts.geturl()
-    configured = urlsplit(base)
-    if configured.hostname == host and (parts.scheme == "wss" or configured.scheme == "http"):
-        return parts.geturl()
-    raise SendRefused(
-        f"refused to open a {parts.scheme} connection to {host!r}",
+    Raises SendRefused."""
+    return socket_address(
+        endpoint,
+        platform="Feishu",
+        domains=_VENDOR,
+        configured=(base,),
         hint="set endpoints.api if it is really a Feishu of yours",
     )
 

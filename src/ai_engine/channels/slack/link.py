@@ -9,16 +9,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
-from ai_engine.channels.link import LinkTimes, SocketLink, accept_when_possible
+from ai_engine.channels.link import LinkTimes, SocketLink, accept_when_possible, socket_address
 from ai_engine.channels.slack.client import SlackClient
 from ai_engine.channels.slack.codec import optional, parse
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import Malformed, Overloaded, SendRefused, SendRetryable
+from ai_engine.domain.errors import Malformed, Overloaded, SendRetryable
 from ai_engine.domain.message import Json
 from ai_engine.security.egress import Egress
 
@@ -109,24 +108,12 @@ async def connect(
 
 
 def check_address(url: object, configured: Iterable[str]) -> str:
-    """The WebSocket's address, when its host is Slack's (wss) or a configured endpoint's.
-
-    Raises:
-        SendRefused: it is not; the message names no part of it but the host.
-    """
-    try:
-        parts = urlsplit(url) if isinstance(url, str) else urlsplit("")
-        host = (parts.hostname or "").lower()
-    except ValueError:
-        raise SendRefused("Slack's answer holds no WebSocket address") from None
-    if parts.scheme not in ("ws", "wss") or not host or "@" in parts.netloc:
-        raise SendRefused("Slack's answer holds no WebSocket address")
-    if parts.scheme == "wss" and (host == _SLACK or host.endswith(f".{_SLACK}")):
-        return parts.geturl()
-    for base in map(urlsplit, configured):
-        if base.hostname == host and (parts.scheme == "wss" or base.scheme == "http"):
-            return parts.geturl()
-    raise SendRefused(
-        f"refused to open a {parts.scheme} connection to {host!r}",
+    """The WebSocket's address, when its host is Slack's (wss) or a configured endpoint's. Raises
+    SendRefused."""
+    return socket_address(
+        url,
+        platform="Slack",
+        domains=(_SLACK,),
+        configured=configured,
         hint="set endpoints.api if it is really Slack's",
     )
