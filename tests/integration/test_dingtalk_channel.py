@@ -20,7 +20,7 @@ from ai_engine.domain.reply import Card, Reply
 from ai_engine.security.egress import Egress
 
 from support.dingtalk_server import FakeDingTalk, fake_dingtalk, frame
-from support.hosts import make_host
+from support.hosts import make_host, restarted
 from support.signing import dingtalk_message
 from support.watched_clock import WatchedClock
 
@@ -170,6 +170,21 @@ async def test_the_longest_part_fits_the_platform_even_when_escaping_doubles_it(
         await channel.send(outgoing(fake, text, expires=1.0))
         assert len(fake.called(PRIVATE)) == 1
         assert len(fake.called(PRIVATE)[0].body["msgParam"].encode()) <= 15_000
+
+
+async def test_a_repeated_attempt_goes_on_after_the_parts_that_were_sent():
+    async with world() as (fake, channel, _):
+        limit = channel.capabilities.text_limit
+        fake.answer(HOOK, 200, {"errcode": 0})
+        fake.answer(HOOK, 200, {"errcode": -1, "errmsg": "busy"})
+        two_parts = outgoing(fake, "a" * limit + "\n" + "b" * 10)
+        with pytest.raises(SendRetryable):
+            await channel.send(two_parts)
+        again = await restarted(channel)
+        await again.send(two_parts)
+        await again.send(two_parts)
+        assert [call.body["markdown"]["text"][0] for call in fake.calls] == ["a", "b", "b"]
+        await again.close()
 
 
 @pytest.mark.parametrize("code", [-1, 410100, 130101])

@@ -24,7 +24,7 @@ from ai_engine.security.egress import Egress
 from ai_engine.simulators.wecom import WeComSimulator
 from ai_engine.simulators.wecom import build as build_simulator
 
-from support.hosts import MemoryMedia, make_host
+from support.hosts import MemoryMedia, make_host, restarted
 from support.watched_clock import WatchedClock
 from support.wecom import AUTH, shown
 
@@ -143,6 +143,19 @@ async def test_twenty_notices_a_minute_are_sent_and_the_rest_waits():
         await w.channel.clock.advance(60)  # type: ignore[attr-defined]
         await w.send("one more")
         assert len(shown(w.simulator)) == 21
+
+
+async def test_a_repeated_attempt_goes_on_after_the_parts_that_were_sent():
+    async with world() as w:
+        ref = await w.media.put(PNG, name="a.png", mime="image/png")
+        picture = Attachment(kind="image", url=ref, name="a.png", mime="image/png")
+        w.simulator.faults.robot_per_minute = 1
+        with pytest.raises(SendRetryable):
+            await w.send("words", media=(picture,))
+        w.simulator.faults.robot_per_minute = 20
+        w.channel = await restarted(w.channel)
+        await w.send("words", media=(picture,))
+        assert [entry.kind for entry in shown(w.simulator)] == ["markdown", "picture"]
 
 
 async def test_throttling_by_the_platform_is_tried_later():

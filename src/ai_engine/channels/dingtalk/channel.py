@@ -48,7 +48,7 @@ class DingTalkChannel(Connector):
         self._keeper: Keeper | None = None
         self._accept: Accept | None = None
         self._client = DingTalkClient(config, host.egress, host.clock, self)
-        self._sender = Sender(name, config, self._client, host.clock)
+        self._sender = Sender(name, config, self._client, host.clock, host.notes)
         self._cards = ai_cards.AiCards(
             name, config, self.mode, self._client, host.media, host.clock
         )
@@ -199,12 +199,10 @@ class DingTalkChannel(Connector):
 
     async def send(self, outgoing: Outgoing) -> None:
         """A card where cards are wanted or pressed buttons need one, else a message; then pictures
-        and files. What must be uploaded is uploaded first: a failure shows nothing twice."""
+        and files. What must be uploaded is uploaded first."""
         shown = await self._uploaded(outgoing)
-        if not (self._is_card(outgoing) and await self._sent_as_card(outgoing)):
-            await self._sender.words(outgoing)
-        for template in shown:
-            await self._sender.template(template, outgoing.target)
+        rest = await self._sent_as_card(outgoing) if self._is_card(outgoing) else None
+        await self._sender.send(outgoing, shown, rest)
 
     def _is_card(self, outgoing: Outgoing) -> bool:
         card = outgoing.reply.card
@@ -212,15 +210,13 @@ class DingTalkChannel(Connector):
         presses = presses and bool(self._cards.callbacks) and self.capabilities.cards
         return (self._wants_cards or presses) and self.clock.monotonic() >= self._no_cards_until
 
-    async def _sent_as_card(self, outgoing: Outgoing) -> bool:
-        """False: no card can be made; the answer must go as a message."""
+    async def _sent_as_card(self, outgoing: Outgoing) -> list[str] | None:
+        """What the card did not hold; None: no card can be made, the answer must go as a message."""
         try:
-            rest = await self._cards.send(outgoing)
+            return await self._cards.send(outgoing)
         except SendRefused as error:
             self._pause_cards(error)
-            return False
-        await self._sender.parts(rest, outgoing)
-        return True
+            return None
 
     def _pause_cards(self, error: SendRefused) -> None:
         log.warning("channel %s: no card, a message instead: %s", self.name, error)
@@ -242,6 +238,7 @@ class DingTalkChannel(Connector):
     async def finish(self, handle: Json, outgoing: Outgoing) -> None:
         """The final text of a card; a message where the card takes no more."""
         shown = await self._uploaded(outgoing)
+        rest: list[str] | None = None
         try:
             rest = await self._cards.finish(handle, outgoing)
         except SendRefused as error:
@@ -249,11 +246,7 @@ class DingTalkChannel(Connector):
                 raise
             log.info("channel %s: a card takes no more, a message instead: %s", self.name, error)
             await self._cards.fail(handle)
-            await self._sender.words(outgoing)
-        else:
-            await self._sender.parts(rest, outgoing)
-        for template in shown:
-            await self._sender.template(template, outgoing.target)
+        await self._sender.send(outgoing, shown, rest)
 
     async def _uploaded(self, outgoing: Outgoing) -> list[Json]:
         limit = self.capabilities.media_bytes_max

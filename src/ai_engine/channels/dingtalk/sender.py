@@ -1,9 +1,11 @@
 """Messages on their way out: by the sessionWebhook while it lives, else by the proactive API."""
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from ai_engine.channels.base import Outgoing
+from ai_engine.channels.base import Notes, Outgoing
 from ai_engine.channels.dingtalk.about import SEND
 from ai_engine.channels.dingtalk.client import DingTalkClient, HookGone
 from ai_engine.channels.dingtalk.render import (
@@ -13,6 +15,7 @@ from ai_engine.channels.dingtalk.render import (
     session_body,
     template_body,
 )
+from ai_engine.channels.progress import Progress, Step
 from ai_engine.channels.text import split
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import Clock
@@ -31,33 +34,49 @@ class Sender:
     """One channel's messages, in the form of its answers."""
 
     def __init__(
-        self, name: str, config: ChannelConfig, client: DingTalkClient, clock: Clock
+        self,
+        name: str,
+        config: ChannelConfig,
+        client: DingTalkClient,
+        clock: Clock,
+        notes: Notes,
     ) -> None:
+        self._done = Progress(notes)
         self._name = name
         self._auth = config.auth
         self._client = client
         self._clock = clock
         self.form = "text" if config.reply == "text" else "markdown"
 
-    async def words(self, outgoing: Outgoing) -> None:
-        """By the sessionWebhook while it lives, else by the proactive API."""
+    async def send(
+        self, outgoing: Outgoing, shown: Sequence[Json], rest: Sequence[str] | None = None
+    ) -> None:
+        """The whole answer by the sessionWebhook while it lives, else by the proactive API; or only
+        the `rest` that a card did not hold. Then `shown`, the messages of pictures and files.
+        DingTalk knows no repeats here: what an earlier attempt has sent is not sent again."""
+        way = "words" if rest is None else "rest"
+        words = self._words(outgoing) if rest is None else self._parts(rest, outgoing)
+        files = [partial(self.template, each, outgoing.target) for each in shown]
+        await self._done.run(f"{way} {outgoing.reply.id}", [*words, *files])
+
+    def _words(self, outgoing: Outgoing) -> list[Step]:
         buttons = link_buttons(outgoing.reply) if self.form == "markdown" else ()
         words = rendered(outgoing.reply, self.form, links=not buttons)
         parts = split(words, TEXT_LIMIT_BYTES, "bytes")
         if buttons and len(parts) == 1:
             shown = session_body(words, self.form, "", buttons)
-            await self._one(shown, template_body(words, self.form, buttons), outgoing)
-            return
-        await self.parts(
-            split(rendered(outgoing.reply, self.form), TEXT_LIMIT_BYTES, "bytes"), outgoing
-        )
+            return [partial(self._one, shown, template_body(words, self.form, buttons), outgoing)]
+        whole = rendered(outgoing.reply, self.form)
+        return self._parts(split(whole, TEXT_LIMIT_BYTES, "bytes"), outgoing)
 
-    async def parts(self, parts: list[str], outgoing: Outgoing) -> None:
+    def _parts(self, parts: Sequence[str], outgoing: Outgoing) -> list[Step]:
+        steps: list[Step] = []
         for n, words in enumerate(parts, 1):
             last = n == len(parts) and outgoing.reply.final
             mention = self._mention(outgoing.target) if last else ""
             body = session_body(words, self.form, mention)
-            await self._one(body, template_body(words, self.form), outgoing)
+            steps.append(partial(self._one, body, template_body(words, self.form), outgoing))
+        return steps
 
     async def _one(self, body: Json, template: Json, outgoing: Outgoing) -> None:
         target = outgoing.target

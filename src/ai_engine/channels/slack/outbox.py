@@ -1,13 +1,12 @@
 """Replies on their way to Slack: one message, perhaps a card of its own, then files."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ai_engine.channels.base import Outgoing
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.host import Host
-from ai_engine.channels.progress import Progress
+from ai_engine.channels.progress import Progress, Step
 from ai_engine.channels.slack import cards
 from ai_engine.channels.slack.client import HOOKS, SlackClient, SlackRefused
 from ai_engine.channels.slack.files import Files
@@ -29,8 +28,6 @@ UNSHOWABLE: Final = frozenset(
 )
 _OUT_OF_REACH: Final = frozenset(("channel_not_found", "not_in_channel"))
 NOTICE_CHARS: Final = 200
-
-Step = Callable[[], Awaitable[None]]
 
 
 class Outbox:
@@ -59,11 +56,11 @@ class Outbox:
         if reply.text.strip() or reply.card is not None:
             card, feedback = self.together(reply)
             first = [lambda: self._post(outgoing, reply.text, card, feedback)]
-        await self._steps(reply, [*first, *self._after(outgoing)])
+        await self._done.run(reply.id, [*first, *self._after(outgoing)])
 
     async def send_rest(self, outgoing: Outgoing) -> None:
         """What a finished stream could not carry."""
-        await self._steps(outgoing.reply, self._after(outgoing))
+        await self._done.run(outgoing.reply.id, self._after(outgoing))
 
     def together(self, reply: Reply) -> tuple[Card | None, str]:
         """The card and the feedback that go into the same message as the text."""
@@ -84,14 +81,6 @@ class Outbox:
             await self._files.upload(media, channel=channel, thread_ts=thread)
 
         return [lambda n=n: upload(n) for n in range(len(outgoing.reply.media))]
-
-    async def _steps(self, reply: Reply, steps: list[Step]) -> None:
-        several = len(steps) > 1
-        done = await self._done.of(reply.id) if several else 0
-        for n, step in enumerate(steps[done:], done):
-            await step()
-            if several:
-                self._done.put(reply.id, n + 1)
 
     def _apart(self, reply: Reply) -> bool:
         card = reply.card

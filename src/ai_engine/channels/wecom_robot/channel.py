@@ -1,10 +1,12 @@
 """The `wecom_robot` channel: messages into the one group that a group robot belongs to."""
 
+from functools import partial
 from typing import Final
 
 from ai_engine.channels.base import Address, Capabilities, Outgoing
 from ai_engine.channels.connector import Connector, address_parts, outgoing_media
 from ai_engine.channels.host import Host
+from ai_engine.channels.progress import Progress
 from ai_engine.channels.wecom_robot import render
 from ai_engine.channels.wecom_robot.about import ABOUT
 from ai_engine.channels.wecom_robot.client import RobotClient, WrongKey
@@ -29,6 +31,7 @@ class WeComRobotChannel(Connector):
             egress=host.egress,
             clock=host.clock,
         )
+        self._done = Progress(host.notes)
         limit = render.TEXT_BYTES_MAX if self._form == "text" else render.MARKDOWN_BYTES_MAX
         self.capabilities = Capabilities(
             text_limit=limit - 200,  # a mention and a code block that goes on find room
@@ -41,12 +44,17 @@ class WeComRobotChannel(Connector):
         )
 
     async def send(self, outgoing: Outgoing) -> None:
-        """Text, the card, images and files. WeCom takes no idempotency key here."""
-        mention = str(outgoing.target.get("mention", ""))
-        for body in render.messages(outgoing.reply, self._form, mention):
-            await self._client.send(body, self._told(outgoing))
-        for attachment in outgoing.reply.media:
-            await self._client.send(await self._file(attachment), self._told(outgoing))
+        """Text, the card, images and files. WeCom takes no idempotency key here: what an earlier
+        attempt has sent is not sent again."""
+        mention, told = str(outgoing.target.get("mention", "")), self._told(outgoing)
+
+        async def file(attachment: Attachment) -> None:
+            await self._client.send(await self._file(attachment), told)
+
+        bodies = render.messages(outgoing.reply, self._form, mention)
+        words = [partial(self._client.send, body, told) for body in bodies]
+        files = [partial(file, attachment) for attachment in outgoing.reply.media]
+        await self._done.run(outgoing.reply.id, [*words, *files])
 
     async def _file(self, attachment: Attachment) -> Json:
         media = await outgoing_media(self.host, attachment, MEDIA_BYTES_MAX)
