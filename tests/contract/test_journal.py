@@ -826,6 +826,17 @@ async def test_a_trace_tells_the_whole_story_by_either_id(j: Desk):
     assert await j.journal.trace("unknown") is None
 
 
+async def test_a_trace_can_be_that_of_one_channel(j: Desk):
+    ours = await j.accept(id="p1")
+    other = await j.accept(id="p1", channel="other", key="k2")
+    for channel, receipt in (("web", ours), ("other", other)):
+        trace = await j.journal.trace("p1", channel)
+        assert trace is not None
+        assert trace["id"] == receipt.id
+        assert trace == await j.journal.trace(receipt.id, channel)
+    assert await j.journal.trace("p1", "third") is None
+
+
 async def test_a_trace_survives_its_message(j: Desk, clock):
     await j.accept(id="p1")
     await j.answer(await j.turns.next(), handled="stopped")

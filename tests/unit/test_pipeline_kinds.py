@@ -230,6 +230,21 @@ async def test_an_edit_after_the_answer_is_not_answered_again(journal, clock):
         assert len(b.channel.sent) == 1
 
 
+async def test_an_edit_means_the_message_of_its_own_channel(journal, clock):
+    model = ScriptedModel(line("first", gate=(gate := asyncio.Event())))
+    async with bench(journal, clock, model=model) as b:
+        for number in ("7:44", "7:45"):  # platforms number the chats of two bots alike
+            message = b.message("one", id=number, chat="c9")
+            await b.ingress.accept(replace(message, channel="another bot"))
+        await b.until(lambda: model.asked)
+        answered = await b.say("ping", id="7:45")
+        await b.answer_to(answered)
+        edit = await b.say("ping", kind=MessageKind.EDIT, payload={"of": answered})
+        steps = (await b.until_state(edit, "handled"))["steps"]
+        assert [s["result"] for s in steps if s["step"] == "edit"] == ["too late"]
+        gate.set()
+
+
 # Greetings and notices.
 
 

@@ -323,8 +323,9 @@ class Journal(Protocol):
         """The session's log after entry `after`, oldest first. Survives the session's expiry."""
         ...
 
-    async def trace(self, message_id: str) -> Json | None:
-        """A message's whole story, by the platform's id or ours:
+    async def trace(self, message_id: str, channel: str = "") -> Json | None:
+        """A message's whole story, by the platform's id or ours; with `channel` only of this one,
+        since two channels may have the same id:
         `{"id","message_id","channel","session","state","trace_id","attempts","steps":[…]}`."""
         ...
 

@@ -138,10 +138,10 @@ class MemoryJournal(ScheduledJournal[MemoryBook]):
         log = book.logs.get(session_key, [])
         return [event for event in log if event.n > after and event.at >= oldest][:limit]
 
-    async def trace(self, message_id: str) -> Json | None:
+    async def trace(self, message_id: str, channel: str = "") -> Json | None:
         book = self._opened()
-        for (_, platform_id), known in book.keys.items():
-            if message_id in (platform_id, known.id):
+        for (of, platform_id), known in book.keys.items():
+            if channel in ("", of) and message_id in (platform_id, known.id):
                 row = book.inbound.get(known.seq)
                 return trace_of(book.traces.get(known.seq, []), None if row is None else row.state)
         return None

@@ -216,9 +216,9 @@ class SqliteJournal(ScheduledJournal[SqliteBook]):
         now = self._clock.time()
         return await self._read(self._reader.events, session_key, after, limit, now)
 
-    async def trace(self, message_id: str) -> Json | None:
+    async def trace(self, message_id: str, channel: str = "") -> Json | None:
         await self._written()
-        return await self._read(self._reader.trace, message_id)
+        return await self._read(self._reader.trace, message_id, channel)
 
     async def stored_replies(self, channel: str, message_id: str) -> list[Reply] | None:
         return await self._read(self._reader.stored_replies, channel, message_id)

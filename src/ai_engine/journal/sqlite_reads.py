@@ -68,11 +68,12 @@ class Reader:
             for n, kind, at, body in found
         ]
 
-    def trace(self, message_id: str) -> Json | None:
+    def trace(self, message_id: str, channel: str) -> Json | None:
         found = self._db.execute(
-            "SELECT seq FROM known WHERE id = ? UNION ALL"
-            " SELECT seq FROM (SELECT seq FROM known WHERE message_id = ? ORDER BY at DESC)",
-            (message_id, message_id),
+            "SELECT seq FROM known WHERE id = ?1 AND ?2 IN ('', channel) UNION ALL"
+            " SELECT seq FROM (SELECT seq FROM known WHERE message_id = ?1"
+            " AND ?2 IN ('', channel) ORDER BY at DESC)",
+            (message_id, channel),
         ).fetchone()
         if found is None:
             return None

@@ -20,7 +20,7 @@ def original_of(message: InboundMessage) -> str:
 async def corrected(work: Work, *, stopped: bool) -> Outcome:
     """`stopped`: the original's turn ran and has been stopped."""
     message, of = work.message, original_of(work.message)
-    story = await work.journal.trace(of) if of else None
+    story = await work.journal.trace(of, message.channel) if of else None
     open_still = stopped or (story or {}).get("state") == "queued"
     work.step(message.kind.value, of=of, result="in time" if open_still else "too late")
     if not open_still:
