@@ -49,7 +49,7 @@ async def test_pictures_and_files_are_sent_with_the_answer(dovecot):
         [got] = await world.got("ann")
         found = [(each.get_filename(), each.get_content_type()) for each in got.iter_attachments()]
         assert found[:2] == [("图.png", "image/png"), ("r.pdf", "application/pdf")]
-        assert found[2] == ("x Bcc: e@e", "application/octet-stream")
+        assert found[2] == ("xBcc: e@e", "application/octet-stream")
         assert next(got.iter_attachments()).get_content() == PNG
         assert got["Bcc"] is None
 

@@ -5,7 +5,6 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from email.message import EmailMessage
 from typing import Final
 
 import aiosmtplib
@@ -40,12 +39,12 @@ class SmtpClient:
         self.problem = ""
         """What an administrator must mend; empty when the last login worked."""
 
-    async def send(self, mail: EmailMessage, to: str) -> None:
+    async def send(self, mail: bytes, to: str) -> None:
         """Raises SendRetryable, SendRefused."""
         async with self._places:
             try:
                 async with self._logged_in() as smtp:
-                    await smtp.sendmail(self._user, [to], mail.as_bytes())
+                    await smtp.sendmail(self._user, [to], mail)
             except Unauthenticated as error:
                 raise SendRetryable(
                     error.message, retry_after_seconds=_LOGIN_SECONDS, hint=error.hint

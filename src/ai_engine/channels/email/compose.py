@@ -1,13 +1,15 @@
 """One answer as one mail. Sources: RFC 5322, 3.6.4 (threads), RFC 3834 (automatic answers)."""
 
+import base64
 import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import EmailPolicy
+from email.header import Header
+from email.message import Message
+from email.policy import compat32
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from ai_engine.channels.base import Outgoing
 from ai_engine.channels.email import markup
@@ -19,26 +21,16 @@ from ai_engine.domain.reply import Button, Card, Reply
 SUBJECT_MAX: Final = 200
 _SUBJECT_OF_OURS: Final = "AI 助手的消息 · A message from the assistant"
 _RATE: Final = "有帮助吗？回复 /good 或 /bad · Was this helpful? Reply /good or /bad."
-_IDS: Final = ("message-id", "in-reply-to", "references")
 _RE: Final = re.compile(r"^\s*(?:re|aw|sv|回复|答复)\s*[:：]", re.IGNORECASE)
+_MIME: Final = re.compile(r"(?!multipart/|message/)[a-z]{1,40}/[A-Za-z0-9.+_-]{1,100}")
 _SAFE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-class _Policy(EmailPolicy):
-    """SMTP's line ends; ids stand one a line, since folding would break up long ones."""
+Part: TypeAlias = "Message[str, str]"
 
-    def fold(self, name: str, value: Any) -> str:
-        if name.lower() in _IDS:
-            return f"{name}: " + "\r\n ".join(str(value).split()) + "\r\n"
-        return super().fold(name, value)
-
-    def fold_binary(self, name: str, value: Any) -> bytes:
-        if name.lower() in _IDS:
-            return self.fold(name, value).encode("ascii", "replace")
-        return super().fold_binary(name, value)
-
-
-_POLICY: Final = _Policy(linesep="\r\n", cte_type="7bit")
+# The older of the library's two policies: it takes a quarter of the time, keeps long ids whole, and
+# nothing that could begin a header gets here.
+_POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=78)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,34 +67,59 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def compose(
-    outgoing: Outgoing, sheet: Sheet, media: Sequence[Media], number: int = 0
-) -> EmailMessage:
-    """Text (unless `number` counts a further mail that holds but attachments) and attachments."""
+def compose(outgoing: Outgoing, sheet: Sheet, media: Sequence[Media], number: int = 0) -> bytes:
+    """Text (unless `number` counts a further mail that holds but attachments) and attachments. The
+    same answer gives the same bytes."""
     reply, target = outgoing.reply, outgoing.target
-    mail = EmailMessage(policy=_POLICY)
-    _head(mail, target, sheet)
-    id_ = f"{reply.id}.{number}" if number else reply.id
-    mail["Message-ID"] = message_id(id_, sheet.domain)
+    id_ = message_id(f"{reply.id}.{number}" if number else reply.id, sheet.domain)
     if number:
-        names = ", ".join(each.name for each in media)
-        mail.set_content(f"{names}\n", cte="base64")
+        text = _text(", ".join(one_line(each.name) for each in media), "plain")
+    elif sheet.text_only:
+        text = _text(_plain(reply, target, sheet), "plain")
     else:
-        mail.set_content(_plain(reply, target, sheet), cte="base64")
-        if not sheet.text_only:
-            mail.add_alternative(_html(reply, target, sheet), subtype="html", cte="base64")
-    for each in media:
-        main, _, sub = each.mime.partition("/")
-        wrong = not _SAFE_ID.fullmatch(main) or not re.fullmatch(r"[A-Za-z0-9.+_-]{1,100}", sub)
-        main, sub = ("application", "octet-stream") if wrong else (main, sub)
-        if main in ("multipart", "message"):
-            main, sub = "application", "octet-stream"
-        name = one_line(each.name) or "file"
-        mail.add_attachment(each.content, maintype=main, subtype=sub, filename=name, cte="base64")
-    return mail
+        both = (
+            _text(_plain(reply, target, sheet), "plain"),
+            _text(_html(reply, target, sheet), "html"),
+        )
+        text = _multipart("alternative", id_, both)
+    mail = _multipart("mixed", id_, (text, *map(_file, media))) if media else text
+    _head(mail, target, sheet)
+    mail["Message-ID"] = id_
+    mail["MIME-Version"] = "1.0"
+    return mail.as_bytes()
 
 
-def _head(mail: EmailMessage, target: Json, sheet: Sheet) -> None:
+def _text(text: str, sub: str) -> Part:
+    return _part(f'text/{sub}; charset="utf-8"', f"{text.rstrip()}\n".encode())
+
+
+def _file(media: Media) -> Part:
+    mime = media.mime if _MIME.fullmatch(media.mime) else "application/octet-stream"
+    part = _part(mime, media.content)
+    name = one_line(sendable(media.name)) or "file"
+    named = name if name.isascii() else ("utf-8", "", name)
+    part.add_header("Content-Disposition", "attachment", filename=named)
+    return part
+
+
+def _part(mime: str, content: bytes) -> Part:
+    part: Part = Message(_POLICY)
+    part["Content-Type"] = mime
+    part["Content-Transfer-Encoding"] = "base64"
+    part.set_payload(base64.encodebytes(content).decode("ascii"))
+    return part
+
+
+def _multipart(sub: str, id_: str, parts: Sequence[Part]) -> Part:
+    """The boundary cannot stand in base64, and is the same at the next attempt."""
+    whole: Part = Message(_POLICY)
+    whole["Content-Type"] = f'multipart/{sub}; boundary="=_{sub}_{_digest(id_)[:24]}"'
+    for part in parts:
+        whole.attach(part)
+    return whole
+
+
+def _head(mail: Part, target: Json, sheet: Sheet) -> None:
     """No value of another's gets in with a line break."""
     subject = one_line(sendable(str(target.get("subject", ""))), SUBJECT_MAX)
     answered = _one_id(str(target.get("message_id", "")))
@@ -110,7 +127,8 @@ def _head(mail: EmailMessage, target: Json, sheet: Sheet) -> None:
         subject = f"Re: {subject}".strip()
     mail["From"] = sheet.user
     mail["To"] = str(target["to"])
-    mail["Subject"] = subject or _SUBJECT_OF_OURS
+    subject = subject or _SUBJECT_OF_OURS
+    mail["Subject"] = subject if subject.isascii() else Header(subject, "utf-8").encode()
     mail["Date"] = formatdate(sheet.now)
     found: list[Any] = list(target.get("references") or [])
     references = [each for each in (_one_id(str(one)) for one in found) if each]

@@ -1,10 +1,12 @@
 """Markdown as the HTML that mail programs show: no scripts, no foreign pictures, own styles."""
 
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from typing import Final
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from ai_engine.domain.reply import Button, Card
 
@@ -26,7 +28,18 @@ def _parser() -> MarkdownIt:
     """Raw HTML is shown as text; links are only those that markdown-it holds to be harmless
     (neither javascript: nor data:); pictures become links, so that nothing is loaded unasked."""
     found = MarkdownIt("commonmark", {"html": False, "breaks": True})
-    return found.enable(["table", "strikethrough"]).disable("image")
+    found.add_render_rule("image", _picture)
+    return found.enable(["table", "strikethrough"])
+
+
+def _picture(
+    renderer: object, tokens: Sequence[Token], at: int, options: object, env: object
+) -> str:
+    source = str(tokens[at].attrs.get("src", ""))
+    words = escape(tokens[at].content or source)
+    if not source.startswith(("https://", "http://")):
+        return words
+    return f'<a href="{escape(source)}">{words}</a>'
 
 
 def html(markdown: str) -> str:

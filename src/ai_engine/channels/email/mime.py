@@ -66,8 +66,8 @@ def parts(raw: bytes) -> list[Part]:
     waiting = [(message_from_bytes(raw, policy=compat32), False)]
     while waiting and len(found) < _PARTS_MAX:
         message, forwarded = waiting.pop()
-        inner: Any = message.get_payload()
-        if message.is_multipart() and isinstance(inner, list):
+        if message.is_multipart():
+            inner: Any = message.get_payload()
             within = forwarded or message.get_content_maintype() == "message"
             children = cast("list[Message]", inner)
             waiting += [(each, within) for each in reversed(children)]
