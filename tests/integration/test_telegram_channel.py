@@ -90,6 +90,19 @@ async def test_the_bot_s_own_name_is_asked_for_once_and_waited_for():
         assert 503 in engine.statuses
 
 
+async def test_while_its_name_cannot_be_asked_for_again_the_bot_goes_by_the_one_it_knows():
+    clock = WatchedClock()
+    async with world(clock=clock) as (simulator, engine):
+        await simulator.say("lisi", "@AI助手 hi", chat="group")
+        await engine.next()
+        await clock.advance(3600)
+        simulator.faults.error_burst = 1
+        for words in ("one", "two"):
+            await simulator.say("lisi", f"@AI助手 {words}", chat="group")
+            assert (await engine.next()).text == words
+        assert [row["status"] for row in calls(simulator, "getMe")] == [200, 503]
+
+
 async def test_answers_in_a_forum_topic_stay_in_it():
     async with world() as (simulator, engine):
         await simulator.say("lisi", "hello", chat="group", topic=7)
@@ -528,7 +541,8 @@ async def test_a_person_s_name_is_looked_up():
         profile = await engine.channel.profile(user)
         assert (profile.user_id, profile.name) == (user, "Alice Wang")
         assert await engine.channel.profile("999") is None
-        assert await engine.channel.profile("nobody") is None
+        for nobody in ("nobody", "²", "9" * 5000):
+            assert await engine.channel.profile(nobody) is None
 
 
 # What goes wrong

@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 
 _ME_SECONDS: Final = 3600.0
 """How long the bot's own name is kept: @BotFather can change it."""
+_ME_AGAIN_SECONDS: Final = 60.0
+"""After a failed look at it: what is known is used, and updates do not wait for another failure."""
 _SENDING: Final = ("can_send_messages", "can_send_photos", "can_send_documents")
 _GONE: Final = "这个按钮已失效 · This button is no longer valid"
 _THANKS: Final = {"good": "👍 谢谢 · Thank you", "bad": "👎 谢谢反馈 · Thank you for telling us"}
@@ -161,8 +163,9 @@ class TelegramChannel(Connector):
             try:
                 found = await self._client.get_me()
             except (SendFailed, Unauthenticated) as error:
-                if self._me is not None:
-                    return self._me  # it hardly ever changes
+                if self._me is not None:  # it hardly ever changes
+                    self._me_until = self.clock.monotonic() + _ME_AGAIN_SECONDS
+                    return self._me
                 raise Overloaded(f"the bot's own name is not known: {error}") from error
             number = whole(found.get("id")) or self._client.bot_id
             self._me = Me(id=number, username=text(found, "username"))
@@ -252,7 +255,7 @@ class TelegramChannel(Connector):
 
     async def profile(self, user_id: str) -> Profile | None:
         """By getChat: the name only; Telegram knows no departments."""
-        if not user_id.isdigit():
+        if not (user_id.isascii() and user_id.isdigit() and len(user_id) < 19):
             return None
         said = await self._client.ask("getChat", {"chat_id": int(user_id)})
         if said.status in (400, 403):
