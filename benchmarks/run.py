@@ -233,6 +233,13 @@ def journal() -> str:
     return "\n".join(line.strip() for line in done.stdout.strip().splitlines())
 
 
+def connectors() -> str:
+    """Each connector alone."""
+    command = [sys.executable, str(HERE / "connectors.py")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip()
+
+
 def middle(runs: list[dict], what: str) -> float:
     return statistics.median(run[what] for run in runs)
 
@@ -313,7 +320,8 @@ def main() -> None:
     )
     found = table(once, streamed, lived, loaded)
     alone = f"The journal alone:\n\n```text\n{journal()}\n```"
-    figures = f"{measured}\n\n{found}\n\n{alone}"
+    each = f"Each connector alone, CPU of a message:\n\n{connectors()}"
+    figures = f"{measured}\n\n{found}\n\n{alone}\n\n{each}"
     print(figures)
     if options.write:
         write(figures)
