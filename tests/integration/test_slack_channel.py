@@ -160,6 +160,14 @@ async def test_who_opens_the_chat_for_the_first_time_is_greeted_once():
         assert engine.inbox.empty()
 
 
+async def test_a_greeting_for_which_there_was_no_room_is_not_forgotten():
+    async with world() as (simulator, engine):
+        engine.full = 1
+        await simulator.enter("alice")
+        assert (await engine.next()).kind is MessageKind.WELCOME
+        assert engine.statuses[0] == 503
+
+
 async def test_what_was_shared_along_is_the_quote():
     async with world() as (simulator, engine):
         await simulator.say("zhangsan", "is this right?", shared="2 < 1")

@@ -54,6 +54,8 @@ class Inbox:
             return
         if message is not None and self._allowed(message.sender.tenant):
             await accept(message)
+            if message.kind is MessageKind.WELCOME:
+                self._remember(message.chat.id)
 
     def _allowed(self, tenant: str) -> bool:
         allowed = self._config.allow_tenants
@@ -115,10 +117,16 @@ class Inbox:
             why = str(error) or type(error).__name__
             log.info("channel %s: nobody is greeted: %s", self._name, why)
             return False
+        if not found.get("messages"):
+            return True
+        self._remember(chat)
+        return False
+
+    def _remember(self, chat: str) -> None:
+        """It is not new: somebody has written there, or a greeting is on its way."""
         self._known[chat] = None
         while len(self._known) > _WELCOMED_MAX:
             self._known.popitem(last=False)
-        return not found.get("messages")
 
     async def _interaction(self, payload: Json) -> InboundMessage | None:
         written = interactive.pressed_value(payload)

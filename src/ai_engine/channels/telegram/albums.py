@@ -41,15 +41,14 @@ class Albums:
         known = self._open.get(key)
         if known is not None and len(known[0]) < PARTS_MAX:
             known[0].append(message)
-            await asyncio.shield(known[1])
+            await _durable(known[1])
             return
         if len(self._open) >= _OPEN_MAX:
             raise Overloaded("too many albums wait for their parts")
         parts = [message]
         task = asyncio.create_task(self._settle(key, parts, accept), name=f"album {key}")
         self._open[key] = (parts, task)
-        # One request that goes away must not take the album from the others.
-        await asyncio.shield(task)
+        await _durable(task)
 
     async def _settle(
         self, key: str, parts: list[InboundMessage], accept: Accept
@@ -68,6 +67,15 @@ class Albums:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _durable(album: asyncio.Task[Accepted | None]) -> None:
+    """One request that goes away must not take the album from the others; and one whose album was
+    closed has not gone away itself: it is answered."""
+    await asyncio.wait((album,))
+    if album.cancelled():
+        raise Overloaded("the channel was closed while an album waited for its parts")
+    album.result()
 
 
 def merged(parts: list[InboundMessage]) -> InboundMessage:
