@@ -316,3 +316,25 @@ async def test_senseless_mails_are_taken_or_left_out_and_hold_up_none(dovecot):
         assert "the last" in found[5].text
         await world.answer(found[4])
         assert b"\r\nBcc:" not in world.smtp.taken[-1][2]
+
+
+async def test_no_address_in_a_mail_is_visited(dovecot):
+    visits = []
+
+    async def serve(reader, writer):
+        visits.append(1)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        page = f'<img src="{url}"><link rel=stylesheet href="{url}"><iframe src="{url}"></iframe>hi'
+        async with mail_world(dovecot) as world:
+            mail = written(world.ann, "x", subject="s")
+            mail.set_content(page, subtype="html")
+            world.deliver(mail)
+            message = await world.next()
+            assert message.text.endswith("hi")
+            assert url not in message.text
+            await world.answer(message, f"![p]({url})")
+            await world.got("ann")
+    assert visits == []

@@ -229,6 +229,12 @@ async def test_no_password_goes_out_where_the_server_wants_none():
         assert not any("secret" in line for line in scripted.said)
 
 
+async def test_a_server_that_asks_who_we_are_is_told():
+    async with Scripted(capabilities="ID", answers={"ID": "BAD what"}) as scripted:
+        await (await scripted.connect()).login("u", "p")
+        assert scripted.said[-1].endswith('ID ("name" "ai-engine")')
+
+
 async def test_a_password_is_quoted_and_can_hold_no_command():
     async with Scripted() as scripted:
         imap = await scripted.connect()

@@ -1,4 +1,4 @@
-"""A small IMAP client (RFC 3501, 2177, 6154): one task, one command at a time, all bounded.
+"""A small IMAP client (RFC 3501, 2177): one task, one command at a time, all bounded.
 
 Of our own since STARTTLS, what the server tells between commands, and limits on what it sends are
 the point here. No command is logged, so no password can be.
@@ -167,6 +167,8 @@ class Imap:
                 hint="check auth.user and auth.password; many providers want an app password",
             )
         await self._ask_capabilities()
+        if "ID" in self.capabilities:  # RFC 2971; some providers let no nameless client read
+            await self._exchange('ID ("name" "ai-engine")')
 
     # Commands.
 
