@@ -64,6 +64,7 @@ class Albums:
     async def close(self) -> None:
         """Parts that wait are not acknowledged: Telegram sends them again."""
         tasks = [task for _, task in self._open.values()]
+        self._open.clear()  # one that had not begun to run does not take itself out
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
