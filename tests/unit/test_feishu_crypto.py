@@ -146,3 +146,8 @@ def test_what_is_signed_and_no_event_is_malformed():
     headers, body = sealed([1])
     with pytest.raises(Malformed):
         opened(headers, body, KEYS, NOW)
+
+
+def test_the_keys_are_not_shown_with_what_holds_them():
+    shown = repr(Keys(encrypt_key="k-secret", token="t-secret"))
+    assert "secret" not in shown

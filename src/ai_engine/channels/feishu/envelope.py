@@ -5,7 +5,7 @@ Source: Feishu, "Receive events" and "Configure the request address": schema 2.0
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import msgspec
@@ -21,8 +21,8 @@ URL_VERIFICATION: Final = "url_verification"
 class Keys:
     """Of the app's page Events & Callbacks."""
 
-    encrypt_key: str
-    token: str
+    encrypt_key: str = field(repr=False)
+    token: str = field(repr=False)
     """Verification Token."""
 
 
