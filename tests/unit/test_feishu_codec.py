@@ -60,6 +60,20 @@ def test_a_private_text_names_its_person_chat_and_organisation():
     assert message.target["conversation"] == "oc_1"
 
 
+def test_somebody_of_another_organisation_is_of_that_one_whether_writing_or_pressing():
+    found = event(chat="group", mentions=[BOT])
+    found["event"]["sender"]["tenant_key"] = "other"
+    assert decode(found).sender.tenant == "other"
+    body = {
+        "operator": {"open_id": "ou_1", "tenant_key": "other"},
+        "context": {"open_chat_id": "oc_1"},
+    }
+    header = {**found["header"], "event_type": codec.PRESSED}
+    press = codec.event_of({**found, "event": body, "header": header})
+    said = happenings.button(press, "feishu", {"chat": "group"}, {}, 1.0)
+    assert said.sender.tenant == "other"
+
+
 def test_a_group_text_loses_the_bot_s_mention_and_keeps_the_others():
     said = {"text": "@_user_1 ask @_user_10 @_all"}
     message = decode(event(said=said, chat="group", mentions=[BOT, LISI]))

@@ -127,6 +127,13 @@ def test_entities_that_lie_outside_the_text_are_passed_over(entities):
     assert read(message(text="hello", entities=entities)).text in ("hello", "ello")
 
 
+@pytest.mark.parametrize("kind", ["bot_command", "text_mention"])
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_an_entity_that_cuts_a_character_in_two_leaves_words_that_can_be_stored(kind, offset):
+    entities = [{"type": kind, "offset": offset, "length": 1, "user": {"id": 9}}]
+    read(message(text="😀😀 x", entities=entities)).text.encode()
+
+
 # Kinds
 
 

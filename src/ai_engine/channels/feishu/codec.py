@@ -127,7 +127,7 @@ def decode_message(event: Event, channel: str, bot: str, received_at: float) -> 
     """
     message = object_at(event.body, "message", "$.event")
     ids = object_at(object_at(event.body, "sender", "$.event"), "sender_id", "$.event.sender")
-    sender = sender_of(ids, event.tenant)
+    sender = sender_of(ids, tenant_of(event, "sender"))
     message_id = needed_at(message, "message_id", "$.event.message")
     chat_id = needed_at(message, "chat_id", "$.event.message")
     kind, text, attachments = content.read(
@@ -162,14 +162,17 @@ def parent_of(event: Event) -> str:
     return text_at(object_at(event.body, "message", "$.event"), "parent_id")
 
 
+def tenant_of(event: Event, role: str) -> str:
+    """The organisation of the person in that role (sender, operator): in a group that is shared
+    with another organisation it is theirs, else the app's."""
+    person: Any = event.body.get(role)
+    own = text_at(cast("Json", person), "tenant_key") if isinstance(person, dict) else ""
+    return own or event.tenant
+
+
 def tenants_of(event: Event) -> set[str]:
     """The organisations that an event comes from: the app's, and the person's where it differs."""
-    found = {event.tenant}
-    for name in ("sender", "operator"):
-        person: Any = event.body.get(name)
-        own = text_at(cast("Json", person), "tenant_key") if isinstance(person, dict) else ""
-        found |= {own} if own else set()
-    return found
+    return {event.tenant, *(tenant_of(event, role) for role in ("sender", "operator"))}
 
 
 def _mentions(message: Json) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from ai_engine.channels.feishu.codec import (
     object_at,
     sender_of,
     target_of,
+    tenant_of,
     text_at,
 )
 from ai_engine.channels.feishu.recent import Seen
@@ -103,7 +104,7 @@ def button(
     event: Event, channel: str, given: Json, payload: Json, received_at: float
 ) -> InboundMessage:
     """A pressed button whose value is `payload`. Raises Malformed."""
-    sender = sender_of(object_at(event.body, "operator", "$.event"), event.tenant)
+    sender = sender_of(object_at(event.body, "operator", "$.event"), tenant_of(event, "operator"))
     context = object_at(event.body, "context", "$.event")
     chat_id = needed_at(context, "open_chat_id", "$.event.context")
     kind = "group" if given.get("chat") == "group" else "p2p"

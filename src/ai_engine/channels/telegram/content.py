@@ -107,7 +107,8 @@ def _without_mentions(text: str, found: list[Any], me: Me) -> Words:
         if not instead and units[2 * at : 2 * at + 2] == b" \x00":
             at += 1
     pieces.append(units[2 * at :])
-    said = b"".join(pieces).decode("utf-16-le", "surrogatepass")
+    # An entity may cut a pair of surrogates apart; half of one could be neither stored nor sent.
+    said = b"".join(pieces).decode("utf-16-le", "replace")
     return Words(text=said.strip(), mentioned=mentioned, command=command)
 
 
