@@ -1,13 +1,17 @@
-"""What connectors share: files that go out, and addresses that platforms give."""
+"""What connectors share: files that go out, addresses that platforms give, frames in hand."""
+
+import asyncio
+import inspect
 
 import pytest
 
 from ai_engine.channels.connector import outgoing_media
 from ai_engine.channels.dingtalk.media import download_url
-from ai_engine.channels.link import socket_address
+from ai_engine.channels.link import SocketLink, socket_address
 from ai_engine.domain.errors import SendRefused
 from ai_engine.domain.message import Attachment
 
+from support.clock import ManualClock
 from support.hosts import make_host
 
 
@@ -95,3 +99,30 @@ def test_a_connection_is_opened_to_nobody_else(url: object):
 def test_a_download_address_that_is_none_is_refused_and_no_fault(url: str):
     with pytest.raises(SendRefused):
         download_url(url, ())
+
+
+class QuietLink(SocketLink):
+    async def frame(self, data: str | bytes) -> None: ...
+
+    async def probe(self) -> None: ...
+
+
+async def test_a_frame_that_waits_for_a_place_when_the_channel_stops_is_let_go_in_order():
+    link = QuietLink("chat", None, ManualClock(), in_flight_max=1)  # type: ignore[arg-type]
+    done = asyncio.Event()
+
+    async def first() -> None:
+        await done.wait()
+
+    async def second() -> None:
+        raise AssertionError("it had no place")
+
+    work = second()
+    await link.handle(first())
+    waiting = asyncio.create_task(link.handle(work))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    done.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED

@@ -80,7 +80,11 @@ class SocketLink(ABC):
     async def handle(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside the reader; waits for a place when `in_flight_max` are taken."""
         self.useful = True
-        await self._slots.acquire()
+        try:
+            await self._slots.acquire()
+        except asyncio.CancelledError:
+            work.close()  # it will never run
+            raise
         task = asyncio.create_task(work, name=f"frame of {self.name}")
         self._handlers.add(task)
         task.add_done_callback(self._handled)
