@@ -22,7 +22,7 @@ _QUOTA: Final = re.compile(r"\b[45]\.(?:4\.5|7\.28)\b|daily (?:user )?sending", 
 
 def throttle_seconds(code: int, text: str) -> float | None:
     """How long to wait after this answer; None when waiting does not help (RFC 5321, 4.2.1: 4yz is
-    for now). Providers say by 5.4.5 that the day's quota is used up."""
+    transient). Providers say by 5.4.5 that the day's quota is used up."""
     if _QUOTA.search(text):
         return _QUOTA_SECONDS
     return _BUSY_SECONDS if 400 <= code < 500 else None
