@@ -435,7 +435,7 @@ def test_what_is_wrong_with_the_settings_is_said_in_sentences():
     config = ChannelConfig.model_validate({"mode": "stream", "callback_url": "ftp://x"})
     channel = WebhookChannel("bot", config, make_host())
     words = [text.split(" ")[0] for text in channel.problems]
-    assert words == ["mode:", "auth.secret", "callback_url"]
+    assert words == ["mode:", "auth.secret:", "callback_url"]
     good = ChannelConfig.model_validate({"auth": {"secret": "x"}, "callback_url": "https://x/y"})
     assert problems(ABOUT, good) == []
 
