@@ -2,6 +2,7 @@
 
 import pytest
 
+from ai_engine.cli.verification import world as verification
 from ai_engine.cli.verification.world import prepared, running
 
 from support.channels import SETUPS, Acting, QuickClock, growing, no_stream_grows
@@ -10,7 +11,8 @@ STREAMING = [setup for setup in SETUPS if setup.streams]
 
 
 @pytest.mark.parametrize("setup", STREAMING, ids=lambda setup: setup.id)
-async def test_a_stream_is_finished_after_a_restart_of_the_engine(setup):
+async def test_a_stream_is_finished_after_a_restart_of_the_engine(setup, monkeypatch):
+    monkeypatch.setattr(verification, "DRAIN_SECONDS", 0.05)
     clock = QuickClock()
     async with prepared(setup.type, setup.settings, clock) as place:
         async with running(place, Acting(clock)) as world:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 from pydantic import SecretStr
@@ -20,6 +21,7 @@ from pydantic import SecretStr
 from ai_engine.assistant.base import Delta
 from ai_engine.assistant.messages import content_text
 from ai_engine.channels.base import Capabilities
+from ai_engine.cli.verification import world as verification
 from ai_engine.cli.verification.script import Script
 from ai_engine.cli.verification.world import World, world
 from ai_engine.config.schema import ChannelConfig
@@ -183,6 +185,13 @@ def listening(watched: Watched):
 async def watched(setup: SetUp, clock: Any = None) -> AsyncIterator[Watched]:
     """A world of this set-up on a quick clock, its log kept."""
     clock = clock or QuickClock()
+    with patch.object(verification, "DRAIN_SECONDS", 0.05):
+        async with _watched(setup, clock) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _watched(setup: SetUp, clock: Any) -> AsyncIterator[Watched]:
     async with world(setup.type, setup.settings, clock=clock, acting=Acting(clock)) as made:
         made.script.wide = wide_text(made.capabilities)
         found = Watched(setup, made)

@@ -27,6 +27,7 @@ from ai_engine.simulators.types import SIMULATED, build, simulator_class
 
 REPLY_SECONDS_MAX: Final = 20.0
 CONNECT_SECONDS_MAX: Final = 20.0
+DRAIN_SECONDS: Final = 1.0
 CHANNEL: Final = "verified"
 PERSON: Final = "zhangsan"
 
@@ -205,7 +206,7 @@ def _configuration(
     config: Json = {
         "channels": {CHANNEL: channel, "webchat": {"enabled": False}},
         "routing_rules": list(script.RULES),
-        "server": {"drain_seconds": 1},
+        "server": {"drain_seconds": DRAIN_SECONDS},
         "language": "en",
     }
     return msgspec.json.encode(config).decode()
