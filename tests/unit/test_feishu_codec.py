@@ -13,9 +13,9 @@ from ai_engine.channels.base import WebhookRequest
 from ai_engine.channels.feishu import cards, codec, content, frames, happenings
 from ai_engine.channels.feishu.about import ABOUT
 from ai_engine.channels.feishu.channel import FeishuChannel
-from ai_engine.channels.feishu.envelope import parse
 from ai_engine.channels.feishu.link import check_endpoint
 from ai_engine.channels.feishu.recent import Messages, Recent, Seen
+from ai_engine.channels.http import parse
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Malformed, NotFound, SendRefused
 from ai_engine.domain.message import Chat, ChatKind, MessageKind

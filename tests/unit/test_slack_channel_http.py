@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from ai_engine.channels.base import Accepted, WebhookRequest, WebhookResponse
+from ai_engine.channels.http import parse
 from ai_engine.channels.slack import cards, codec, crypto
 from ai_engine.channels.slack.channel import SlackChannel, build
 from ai_engine.channels.slack.client import api_base
@@ -180,7 +181,7 @@ def test_reading_and_rendering_a_message_takes_less_than_a_millisecond():
     reply = Reply(id="r", text="**Berlin**: sunny, 20 °C\n\n- wind 3 m/s\n" * 20)
 
     def once() -> None:
-        codec.decode(codec.parse(body), context)
+        codec.decode(parse(body), context)
         cards.notice(reply)
         cards.text_blocks(reply.text)
 

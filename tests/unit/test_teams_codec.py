@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_engine.channels.teams import cards, codec, content, fields
+from ai_engine.channels.http import parse
+from ai_engine.channels.teams import cards, codec, content
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import ChatKind, InboundMessage, MessageKind
 from ai_engine.domain.reply import Button, Card, Reply
@@ -284,7 +285,7 @@ def test_no_activity_of_chance_fails_but_as_malformed(type_, changes):
 @given(st.binary(max_size=200) | _JSON.map(lambda found: json.dumps(found).encode()))
 def test_no_bytes_of_chance_fail_but_as_malformed(data):
     with suppress(Malformed):
-        codec.decode(fields.parse(data), "teams", 0)
+        codec.decode(parse(data), "teams", 0)
 
 
 def test_hostile_markup_takes_no_long_time():

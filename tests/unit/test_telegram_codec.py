@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ai_engine.channels.http import parse
 from ai_engine.channels.telegram import codec, keyboard, markup
 from ai_engine.channels.telegram.content import Me
 from ai_engine.channels.text import size
@@ -258,7 +259,7 @@ def test_thumbs_rate_and_other_reactions_say_nothing(old, new, rating):
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"null", b"\xff", b"[" * 5000])
 def test_a_body_that_is_no_object_is_malformed(body):
     with pytest.raises(Malformed):
-        codec.parse(body)
+        parse(body)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +311,7 @@ def test_whatever_an_update_holds_is_read_ignored_or_refused(kind, chat, fields)
 @given(_JSON | st.dictionaries(st.sampled_from(("update_id", *_KINDS)), _JSON))
 def test_no_json_of_chance_fails_otherwise(found):
     with contextlib.suppress(Malformed):
-        read(codec.parse(json.dumps(found).encode()))
+        read(parse(json.dumps(found).encode()))
 
 
 # Marks

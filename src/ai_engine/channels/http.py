@@ -12,7 +12,7 @@ import msgspec
 
 from ai_engine.channels.backoff import retry_after_seconds
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import SendRefused, SendRetryable
+from ai_engine.domain.errors import Malformed, SendRefused, SendRetryable
 from ai_engine.domain.message import Json
 from ai_engine.security.egress import Egress
 
@@ -44,6 +44,17 @@ def json_object(data: bytes | str) -> Json:
     except (ValueError, RecursionError):
         return {}
     return cast("Json", found) if isinstance(found, dict) else {}
+
+
+def parse(data: bytes | str) -> Json:
+    """The JSON object in what a platform sent us. Raises Malformed."""
+    try:
+        found: Any = msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"$: not JSON ({str(error)[:200]})") from error
+    if not isinstance(found, dict):
+        raise Malformed("$: must be a JSON object")
+    return cast("Json", found)
 
 
 class Api:

@@ -13,6 +13,7 @@ import msgspec
 
 from ai_engine.channels.dingtalk import codec
 from ai_engine.channels.dingtalk.render import title
+from ai_engine.channels.http import parse
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import (
@@ -166,7 +167,7 @@ def pressed(body: Json) -> tuple[int, str]:
     """
     content: Any = body.get("content")
     if isinstance(content, str):
-        content = codec.parse(content)
+        content = parse(content)
     private: Any = cast("Json", content).get("cardPrivateData") if isinstance(content, dict) else 0
     ids: Any = cast("Json", private).get("actionIds") if isinstance(private, dict) else None
     first: Any = cast("list[Any]", ids)[0] if isinstance(ids, list) and ids else None
@@ -184,7 +185,7 @@ def press_message(
     Raises:
         Malformed.
     """
-    kept = codec.parse(stored)
+    kept = parse(stored)
     values, target = kept.get("values"), cast("Json", kept.get("target") or {})
     user = body.get("userId")
     if not isinstance(user, str) or not 0 < len(user) <= _ID_MAX:

@@ -28,6 +28,7 @@ from ai_engine.channels.dingtalk.link import connect
 from ai_engine.channels.dingtalk.render import TEXT_LIMIT_BYTES
 from ai_engine.channels.dingtalk.sender import Sender
 from ai_engine.channels.host import Host
+from ai_engine.channels.http import parse
 from ai_engine.channels.keeper import Keeper
 from ai_engine.channels.link import SocketLink
 from ai_engine.config.schema import ChannelConfig
@@ -96,7 +97,7 @@ class DingTalkChannel(Connector):
 
     async def _robot_request(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
         crypto.verify(request.headers, self.auth("app_secret"), self._now_ms())
-        await self._accept_body(codec.parse(request.body), accept)
+        await self._accept_body(parse(request.body), accept)
         return WebhookResponse(body=b"{}")
 
     async def _event_request(self, request: WebhookRequest, accept: Accept) -> WebhookResponse:
@@ -110,7 +111,7 @@ class DingTalkChannel(Connector):
         # The callback has no id of its own: its time of signing and its body make one.
         stamp = request.headers.get("x-ddpaas-signature-timestamp", "").encode()
         key = hashlib.sha256(stamp + b"\x1f" + request.body).hexdigest()
-        answer = await self._accept_press(codec.parse(request.body), key, accept)
+        answer = await self._accept_press(parse(request.body), key, accept)
         return WebhookResponse(body=msgspec.json.encode(answer))
 
     async def _accept_body(self, body: Json, accept: Accept) -> None:
@@ -211,7 +212,7 @@ class DingTalkChannel(Connector):
         return (self._wants_cards or presses) and self.clock.monotonic() >= self._no_cards_until
 
     async def _sent_as_card(self, outgoing: Outgoing) -> list[str] | None:
-        """What the card did not hold; None: no card can be made, the answer must go as a message."""
+        """What the card did not hold; None: no card can be made, a message must do."""
         try:
             return await self._cards.send(outgoing)
         except SendRefused as error:

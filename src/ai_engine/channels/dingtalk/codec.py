@@ -6,8 +6,6 @@ and in Stream mode.
 
 from typing import Any, Final, cast
 
-import msgspec
-
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import (
     Attachment,
@@ -35,17 +33,6 @@ _WITHHELD: Final = (
     "钉钉没有转发内容,企业本月额度已用完 / DingTalk withheld the content: the organisation's "
     f"monthly quota is used up, errCode {QUOTA_USED_UP}"
 )
-
-
-def parse(data: bytes | str) -> Json:
-    """The JSON object in `data`. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"$: not JSON ({str(error)[:200]})") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be a JSON object")
-    return cast("Json", found)
 
 
 def decode(body: Json, channel: str, received_at: float) -> InboundMessage | None:

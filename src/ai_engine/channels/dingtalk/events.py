@@ -12,6 +12,7 @@ import msgspec
 from ai_engine.channels import callback_crypto
 from ai_engine.channels.base import WebhookRequest, WebhookResponse
 from ai_engine.channels.dingtalk import codec, crypto
+from ai_engine.channels.http import parse
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.ids import derived_id
 from ai_engine.domain.message import Chat, ChatKind, InboundMessage, Json, MessageKind, Sender
@@ -33,14 +34,14 @@ def opened(request: WebhookRequest, token: str, aes_key: str, owner: str, now_ms
     query = request.query
     timestamp = query.get("timestamp") or query.get("timeStamp", "")
     given = query.get("signature") or query.get("msg_signature", "")
-    encrypted = codec.parse(request.body).get("encrypt")
+    encrypted = parse(request.body).get("encrypt")
     if not isinstance(encrypted, str):
         raise Malformed("$.encrypt: must be a text")
     callback_crypto.verify(token, timestamp, query.get("nonce", ""), encrypted, given)
     # DingTalk's own examples have it in milliseconds and in seconds.
     in_ms = timestamp if len(timestamp) > _SECONDS_DIGITS else f"{timestamp}000"
     crypto.fresh(in_ms, now_ms)
-    return codec.parse(callback_crypto.decrypt(aes_key, encrypted, owner))
+    return parse(callback_crypto.decrypt(aes_key, encrypted, owner))
 
 
 def success(token: str, aes_key: str, owner: str, nonce: str, now_ms: int) -> WebhookResponse:

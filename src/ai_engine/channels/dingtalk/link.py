@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, cast
 import aiohttp
 import msgspec
 
-from ai_engine.channels.dingtalk import codec
 from ai_engine.channels.dingtalk.client import DingTalkClient
+from ai_engine.channels.http import parse
 from ai_engine.channels.link import LinkTimes, SocketLink, accept_when_possible, socket_address
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import Malformed, Overloaded, SendRetryable
@@ -113,7 +113,7 @@ class StreamLink(SocketLink):
     async def frame(self, data: str | bytes) -> None:
         """Route one frame. What cannot be read has no id to acknowledge; it is logged."""
         try:
-            frame = codec.parse(data)
+            frame = parse(data)
         except Malformed as error:
             log.warning("channel %s: unreadable frame: %s", self.name, error)
             return
@@ -187,7 +187,7 @@ def _object(data: object) -> Json:
     """The JSON object that a frame's `data` holds as a text. Raises Malformed."""
     if not isinstance(data, str):
         raise Malformed("$.data: must be a text with JSON")
-    return codec.parse(data)
+    return parse(data)
 
 
 def _text(found: Json) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
-from ai_engine.channels.feishu.envelope import parse
+from ai_engine.channels.http import parse
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Attachment, Json, MessageKind
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-import msgspec
-
 from ai_engine.channels.feishu import crypto
+from ai_engine.channels.http import parse
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Json
 
@@ -24,17 +23,6 @@ class Keys:
     encrypt_key: str = field(repr=False)
     token: str = field(repr=False)
     """Verification Token."""
-
-
-def parse(data: bytes | str) -> Json:
-    """The JSON object in `data`. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"$: not JSON ({str(error)[:200]})") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be a JSON object")
-    return cast("Json", found)
 
 
 def opened(headers: Mapping[str, str], body: bytes, keys: Keys, now: float) -> Json:

@@ -19,7 +19,7 @@ import msgspec
 
 from ai_engine.channels.feishu import frames
 from ai_engine.channels.feishu.client import FeishuClient
-from ai_engine.channels.feishu.envelope import parse
+from ai_engine.channels.http import parse
 from ai_engine.channels.link import LinkTimes, SocketLink, socket_address
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import (

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ai_engine.channels.host import MediaStore
+from ai_engine.channels.http import parse
 from ai_engine.channels.mattermost import codec, crypto
 from ai_engine.channels.text import plain, with_card
 from ai_engine.domain.errors import Malformed, NotFound
@@ -89,11 +90,11 @@ class Buttons:
 
     async def _value(self, kept: str) -> Json:
         if not kept.startswith("blob:"):
-            return codec.parse(kept)
+            return parse(kept)
         found = await self._media.get(kept)
         if found is None:
             raise NotFound("the button's value is not kept any more", hint="ask again")
-        return codec.parse(found.content)
+        return parse(found.content)
 
 
 async def rendered(

@@ -14,7 +14,7 @@ from ai_engine.channels.base import (
 )
 from ai_engine.channels.connector import Connector, address_parts
 from ai_engine.channels.host import Host
-from ai_engine.channels.http import Api
+from ai_engine.channels.http import Api, parse
 from ai_engine.channels.mattermost import cards, codec, crypto, hooks
 from ai_engine.channels.mattermost.about import ABOUT
 from ai_engine.channels.mattermost.callbacks import Callbacks
@@ -126,7 +126,7 @@ class MattermostChannel(Connector):
         if request.method != "POST":
             return WebhookResponse(status=405, headers={"Allow": "POST"})
         if button and self._buttons is not None:
-            press = self._buttons.opened(codec.parse(request.body))
+            press = self._buttons.opened(parse(request.body))
             fields, given, expected = {}, press.mac, (press.expected,)
         else:
             press = None

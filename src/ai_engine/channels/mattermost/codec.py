@@ -77,17 +77,6 @@ def short(opaque: str) -> str:
     return hashlib.sha256(opaque.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def parse(data: bytes | str) -> Json:
-    """The JSON object in `data`. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("$: not JSON") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be an object")
-    return cast("Json", found)
-
-
 def part(of: Json, name: str) -> Json:
     """An object within an object; {} when there is none."""
     found: Any = of.get(name)

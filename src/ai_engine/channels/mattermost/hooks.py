@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from ai_engine.channels.http import parse
 from ai_engine.channels.mattermost import codec
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import InboundMessage, Json, Sender
@@ -23,7 +24,7 @@ _DIRECT: Final = re.compile(r"[a-z0-9]{26}__[a-z0-9]{26}")
 def read(body: bytes, headers: Mapping[str, str]) -> Json:
     """The fields of a webhook's or command's body. Raises Malformed."""
     if "json" in headers.get("content-type", ""):
-        return codec.parse(body)
+        return parse(body)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX)
     except ValueError as error:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import aiohttp
 import msgspec
 
+from ai_engine.channels.http import parse
 from ai_engine.channels.link import LinkTimes, SocketLink
 from ai_engine.channels.mattermost import codec
 from ai_engine.domain.clock import Clock
@@ -114,7 +115,7 @@ class Link(SocketLink):
                 continue
             if message.type is not aiohttp.WSMsgType.TEXT or len(self._early) > _EARLY_MAX:
                 raise SendRetryable("Mattermost closed the connection before it was ready")
-            frame = codec.parse(message.data)
+            frame = parse(message.data)
             if codec.text(frame, "event") == "hello":
                 hello = codec.text(codec.part(frame, "data"), "connection_id")
                 self._early.clear()
@@ -135,7 +136,7 @@ class Link(SocketLink):
 
     async def frame(self, data: str | bytes) -> None:
         try:
-            frame = codec.parse(data)
+            frame = parse(data)
         except Malformed as error:
             log.warning("channel %s: unreadable frame: %s", self.name, error)
             self.start_afresh("a frame could not be read")

@@ -17,6 +17,7 @@ import aiohttp
 
 from ai_engine.channels.base import Accept
 from ai_engine.channels.host import Host
+from ai_engine.channels.http import parse
 from ai_engine.channels.keeper import Keeper
 from ai_engine.channels.link import accept_when_possible
 from ai_engine.channels.mattermost import codec
@@ -229,7 +230,7 @@ class Stream:
         return await self._opened(event, data)
 
     async def _post(self, event: str, data: Json) -> InboundMessage | None:
-        post = codec.parse(codec.text(data, "post"))
+        post = parse(codec.text(data, "post"))
         me = await self._client.me()
         if codec.from_program(post, me):
             return None
@@ -267,7 +268,7 @@ class Stream:
         return "" if codec.text(root, "user_id") in known else codec.text(root, "message")
 
     async def _reaction(self, event: str, data: Json, version: str) -> InboundMessage | None:
-        reaction = codec.parse(codec.text(data, "reaction"))
+        reaction = parse(codec.text(data, "reaction"))
         me = await self._client.me()
         if not codec.rating_of(reaction) or codec.text(reaction, "user_id") == me.id:
             return None

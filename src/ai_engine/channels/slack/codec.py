@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import msgspec
-
 from ai_engine.channels.slack.inbound_files import attachments, transcript
 from ai_engine.channels.slack.markup import as_text, mentioned, unescape
 from ai_engine.domain.errors import Malformed
@@ -45,17 +43,6 @@ class Context:
     bots: frozenset[str] = frozenset()
     """User ids of the bot."""
     name_of: Callable[[str], str] = same
-
-
-def parse(data: bytes | str) -> Json:
-    """The JSON object in `data`. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"$: not JSON ({str(error)[:200]})") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be a JSON object")
-    return cast("Json", found)
 
 
 def message_key(envelope: Json) -> str:

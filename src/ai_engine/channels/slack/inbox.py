@@ -8,7 +8,7 @@ from typing import Final
 
 from ai_engine.channels.base import Accept
 from ai_engine.channels.host import Host
-from ai_engine.channels.http import json_object
+from ai_engine.channels.http import json_object, parse
 from ai_engine.channels.slack import codec, interactive
 from ai_engine.channels.slack.client import SlackClient
 from ai_engine.channels.slack.people import People
@@ -143,7 +143,7 @@ class Inbox:
 def http_payload(headers: Mapping[str, str], body: bytes) -> tuple[str, Json]:
     """What a verified request brings, in Socket Mode's terms. Raises Malformed."""
     if not headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        return "events_api", codec.parse(body)
+        return "events_api", parse(body)
     form = interactive.read_form(body)
     if "payload" in form:
         return "interactive", interactive.interaction(form)

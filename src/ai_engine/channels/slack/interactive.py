@@ -7,12 +7,12 @@ Socket Mode brings the same fields as JSON.
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
+from ai_engine.channels.http import parse
 from ai_engine.channels.slack.cards import FEEDBACK_ACTION
 from ai_engine.channels.slack.codec import (
     Context,
     needed,
     optional,
-    parse,
     part,
     sender,
     target,

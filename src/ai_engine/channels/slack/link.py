@@ -13,9 +13,10 @@ from typing import Any, Final, cast
 import aiohttp
 import msgspec
 
+from ai_engine.channels.http import parse
 from ai_engine.channels.link import LinkTimes, SocketLink, accept_when_possible, socket_address
 from ai_engine.channels.slack.client import SlackClient
-from ai_engine.channels.slack.codec import optional, parse
+from ai_engine.channels.slack.codec import optional
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import Malformed, Overloaded, SendRetryable
 from ai_engine.domain.message import Json

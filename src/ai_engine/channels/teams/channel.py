@@ -17,12 +17,12 @@ from ai_engine.channels.base import (
 )
 from ai_engine.channels.connector import Connector, address_parts
 from ai_engine.channels.host import Host
-from ai_engine.channels.http import Api
+from ai_engine.channels.http import Api, parse
 from ai_engine.channels.progress import Progress
 from ai_engine.channels.teams import cards, codec, crypto
 from ai_engine.channels.teams.about import ABOUT
 from ai_engine.channels.teams.client import TeamsClient
-from ai_engine.channels.teams.fields import parse, part, text
+from ai_engine.channels.teams.fields import part, text
 from ai_engine.channels.teams.files import Files
 from ai_engine.channels.teams.keys import Keys
 from ai_engine.channels.teams.people import People

@@ -2,23 +2,10 @@
 
 from typing import Any, Final, cast
 
-import msgspec
-
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Json
 
 ID_MAX: Final = 1024
-
-
-def parse(data: bytes) -> Json:
-    """The JSON object in `data`. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
-        raise Malformed(f"$: not JSON ({str(error)[:200]})") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be a JSON object")
-    return cast("Json", found)
 
 
 def part(body: Json, *path: str) -> Json:

@@ -18,6 +18,7 @@ from ai_engine.channels.base import (
 )
 from ai_engine.channels.connector import Connector, address_parts, public_address
 from ai_engine.channels.host import Host
+from ai_engine.channels.http import parse
 from ai_engine.channels.telegram import codec, crypto, keyboard, markup
 from ai_engine.channels.telegram.about import ABOUT
 from ai_engine.channels.telegram.albums import Albums
@@ -102,7 +103,7 @@ class TelegramChannel(Connector):
         if request.method != "POST":
             return WebhookResponse(status=405, headers={"Allow": "POST"})
         crypto.verify(request.headers, self.auth("secret_token"))
-        said = await self._take(codec.parse(request.body), accept)
+        said = await self._take(parse(request.body), accept)
         if said is None:
             return WebhookResponse(body=b"{}")
         body = msgspec.json.encode({"method": "answerCallbackQuery", **said})

@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any, Final, cast
 
-import msgspec
-
 from ai_engine.channels.telegram.content import Me, kind_of, record, text, whole, words
 from ai_engine.domain.errors import Malformed
 from ai_engine.domain.message import Chat, ChatKind, InboundMessage, Json, MessageKind, Sender
@@ -22,17 +20,6 @@ _GONE: Final = frozenset({"left", "kicked"})
 _THERE: Final = frozenset({"member", "administrator"})
 _RATINGS: Final = {"👍": "good", "👎": "bad"}
 _QUOTE_MAX: Final = 4096
-
-
-def parse(body: bytes) -> Json:
-    """The JSON object in a webhook's body. Raises Malformed."""
-    try:
-        found: Any = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("the body is not JSON") from error
-    if not isinstance(found, dict):
-        raise Malformed("$: must be an object")
-    return cast("Json", found)
 
 
 def message_key(update: Json) -> str:
