@@ -42,7 +42,7 @@ class MemoryNotes:
 
 
 async def restarted(channel):
-    """The channel as the next process builds it: only what its host keeps is left of what it knew."""
+    """The channel as the next process builds it: what its host keeps is all that it knows."""
     await channel.close()
     made = type(channel)(channel.name, channel.config, channel.host)
     await made.start()
