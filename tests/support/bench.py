@@ -275,8 +275,7 @@ class Bench:
             chat=Chat(kind=ChatKind.GROUP if group else ChatKind.PRIVATE, id=chat),
             kind=kind,
             text=text,
-            target={"to": chat},
-            **more,
+            **{"target": {"to": chat}, **more},
         )
 
     async def say(self, text: str, **more: Any) -> str:

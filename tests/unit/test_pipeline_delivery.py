@@ -202,6 +202,43 @@ async def test_replies_are_paced_as_the_platform_wants(journal, clock):
         assert await b.answer_to(second) == "pong"
 
 
+async def test_a_slow_group_leaves_the_places_to_other_conversations(journal, clock, monkeypatch):
+    monkeypatch.setattr(delivery, "IN_FLIGHT_MAX", 1)
+    channel = FakeChannel(sends_per_second=0.1)
+    async with bench(journal, clock, channel=channel) as b:
+        group = {"target": {"to": "g", "conversation": "g"}}
+        asked = [await b.say("ping", user=user, **group) for user in ("anna", "ben", "carl")]
+        await b.answer_to(asked[0])
+        await b.settle()
+        assert await b.ask("ping", user="dora") == "pong"
+        assert channel.answers(asked[1]) == []
+        await clock.advance(10)
+        assert await b.answer_to(asked[1]) == "pong"
+        assert channel.answers(asked[2]) == []
+        await clock.advance(10)
+        assert await b.answer_to(asked[2]) == "pong"
+        assert await b.ask("ping", user="emil") == "pong", "each place was given back once"
+
+
+async def test_when_too_many_wait_for_their_pace_the_next_keep_their_places(
+    journal, clock, monkeypatch
+):
+    monkeypatch.setattr(delivery, "IN_FLIGHT_MAX", 1)
+    monkeypatch.setattr(delivery, "PACED_MAX", 0)
+    channel = FakeChannel(sends_per_second=0.1)
+    async with bench(journal, clock, channel=channel) as b:
+        group = {"target": {"to": "g", "conversation": "g"}}
+        first = await b.say("ping", user="anna", **group)
+        await b.answer_to(first)
+        await b.say("ping", user="ben", **group)
+        await b.settle()
+        other = await b.say("ping", user="dora")
+        await b.settle()
+        assert channel.answers(other) == []
+        await clock.advance(10)
+        assert await b.answer_to(other) == "pong"
+
+
 async def test_an_end_that_the_disk_refuses_is_written_when_it_can_be(journal, clock):
     channel = FakeChannel()
     channel.failures = [SendRetryable("busy", retry_after_seconds=5), SendRefused("never")]

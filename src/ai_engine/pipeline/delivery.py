@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 BACKOFF_SECONDS_MAX: Final = 300.0
 SEND_SECONDS_MAX: Final = 60.0
 IN_FLIGHT_MAX: Final = 256
+HELD_SECONDS_MAX: Final = 1.0
+"""A delivery that must wait longer for its conversation's pace leaves its place to others."""
+PACED_MAX: Final = 4096
+"""Deliveries that wait so without a place; with more, the next ones keep theirs."""
 ENGINE: Final = "engine"
 """The built-in channel between sessions: its send is `accept`."""
 
@@ -53,6 +57,25 @@ class Pace:
         return at - now
 
 
+class _Place:
+    """One delivery's part of `IN_FLIGHT_MAX`; it may be left for a while."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._held = False
+
+    async def take(self) -> None:
+        """Waits for a free one."""
+        await self._places.acquire()
+        self._held = True
+
+    def leave(self) -> None:
+        """Others may have it. Nothing when it is not held."""
+        if self._held:
+            self._held = False
+            self._places.release()
+
+
 class Deliveries:
     """Sends what the outbox holds: in order in each session, retried, dead-lettered at the end."""
 
@@ -70,21 +93,24 @@ class Deliveries:
         self._share = share
         self._plan = plan
         self._pace = Pace()
+        self._paced = 0
 
     async def run(self) -> None:
         """Until the journal is drained."""
-        slots = asyncio.Semaphore(IN_FLIGHT_MAX)
+        places = asyncio.Semaphore(IN_FLIGHT_MAX)
         async with asyncio.TaskGroup() as group:
             async for delivery in self._journal.deliveries():
-                await slots.acquire()
-                task = group.create_task(self._deliver(delivery))
-                task.add_done_callback(lambda _: slots.release())
+                place = _Place(places)
+                await place.take()
+                task = group.create_task(self._deliver(delivery, place))
+                task.add_done_callback(lambda _, place=place: place.leave())
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _deliver(self, delivery: Delivery, place: _Place) -> None:
         with bind(
             trace_id=delivery.trace_id, message_id=delivery.inbound_id, channel=delivery.channel
         ):
             try:
+                await self._in_its_pace(delivery, place)
                 result = await self._attempt(delivery)
             except LostLease as error:
                 log.warning("delivery given up: %s", error)
@@ -92,6 +118,32 @@ class Deliveries:
                 log.exception("a delivery could not be ended; the next start repeats it")
             else:
                 self._metrics.reply(delivery.channel, result)
+
+    async def _in_its_pace(self, delivery: Delivery, place: _Place) -> None:
+        """Wait until the conversation may have its next message. One session's replies come one
+        at a time, so none overtakes another meanwhile."""
+        channel = self._plan().channels.get(delivery.channel)
+        if channel is None:
+            return  # it is told by the attempt
+        own = self._share.take(delivery.inbound_id, self._clock.time())
+        if own is not None:
+            self._metrics.latency(own)
+        conversation = delivery.target.get("conversation")
+        paced = f"{delivery.channel}:{conversation}" if conversation else delivery.session_key
+        rate = channel.capabilities.sends_per_second
+        wait = self._pace.wait_seconds(paced, rate, self._clock.monotonic())
+        if wait <= 0:
+            return
+        if wait <= HELD_SECONDS_MAX or self._paced >= PACED_MAX:
+            await self._clock.sleep(wait)
+            return
+        place.leave()
+        self._paced += 1
+        try:
+            await self._clock.sleep(wait)
+        finally:
+            self._paced -= 1
+        await place.take()
 
     async def _attempt(self, delivery: Delivery) -> str:
         """One attempt and its end in the journal: delivered | retry | error | dead."""
@@ -125,9 +177,6 @@ class Deliveries:
                 f"channel {delivery.channel!r} is not configured any more",
                 hint="add it again and replay the dead letter",
             )
-        own = self._share.take(delivery.inbound_id, self._clock.time())
-        if own is not None:
-            self._metrics.latency(own)
         await self._to_platform(channel, delivery)
 
     async def _to_platform(self, channel: Channel, delivery: Delivery) -> None:
@@ -140,12 +189,6 @@ class Deliveries:
             user_id=delivery.user_id,
             attempt=delivery.attempt,
         )
-        rate = channel.capabilities.sends_per_second
-        conversation = delivery.target.get("conversation")
-        place = f"{delivery.channel}:{conversation}" if conversation else delivery.session_key
-        wait = self._pace.wait_seconds(place, rate, self._clock.monotonic())
-        if wait > 0:
-            await self._clock.sleep(wait)
         started = self._clock.monotonic()
         try:
             with within(SEND_SECONDS_MAX):
