@@ -28,7 +28,7 @@ from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import ModelFailed
 from ai_engine.simulators.transcript import Entry
 
-SPEED = 10.0
+SPEED = 20.0
 """How much faster than the machine's the clock of these tests runs."""
 
 
@@ -83,7 +83,7 @@ SETUPS = (
 
 class QuickClock:
     """A clock whose hands run `SPEED` times as fast: what waits for a platform's pace, does so for
-    a tenth of the time."""
+    a twentieth of the time."""
 
     def __init__(self) -> None:
         self._wall, self._began = time.time(), time.monotonic()
