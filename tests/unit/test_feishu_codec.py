@@ -80,6 +80,28 @@ def test_a_group_text_loses_the_bot_s_mention_and_keeps_the_others():
     assert (message.text, message.chat.id) == ("ask @李四", "oc_1")
 
 
+ALL = {"key": "@_all", "id": {"open_id": ""}, "name": "所有人"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "mentions", "called", "text"),
+    [
+        ("text", {"text": "@_all 大家好"}, [ALL], True, "大家好"),
+        ("text", {"text": "@_all大家好"}, [], True, "大家好"),
+        ("text", {"text": "@_all_staff, a@_all.org"}, [], False, "@_all_staff, a@_all.org"),
+        ("post", {"content": [[{"tag": "at", "user_id": "all"}]]}, [], True, ""),
+        ("post", {"content": [[{"tag": "at", "user_id": "@_all"}]]}, [], True, ""),
+        ("post", {"content": [[{"tag": "text", "text": "say @_all"}]]}, [], False, "say @_all"),
+        ("file", {"file_key": "f", "file_name": "@_all"}, [], False, ""),
+        ("text", {"text": "@_user_10 @_allo"}, [LISI], False, "@李四 @_allo"),
+    ],
+)
+def test_only_a_mention_of_everybody_calls_the_bot(kind, said, mentions, called, text):
+    found = event(kind, said, chat="group", mentions=mentions)
+    assert codec.mentions_bot(codec.event_of(found), "ou_bot") is called
+    assert decode(found).text == text
+
+
 def test_a_post_is_its_words_pictures_and_links():
     post = {
         "title": "Title",

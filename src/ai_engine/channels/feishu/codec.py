@@ -30,6 +30,8 @@ PRESSED: Final = "card.action.trigger"
 THUMBS: Final = {"THUMBSUP": "good", "ThumbsDown": "bad"}
 """`emoji_type` → rating."""
 ALL: Final = "@_all"
+"""The key of a mention of everybody."""
+CONTENT_MAX: Final = 1_000_000
 _ID_MAX: Final = 512
 
 
@@ -104,14 +106,17 @@ def target_of(chat: Chat, chat_id: str, message_id: str = "") -> Json:
 
 def mentions_bot(event: Event, bot: str) -> bool:
     """Whether a message is for the bot: private, @-ed, or @all. Without knowing the bot's own id
-    every message with an @ counts; Feishu by default delivers no others of groups."""
+    every message with an @ counts; Feishu by default delivers no others of groups. Raises
+    Malformed."""
     message = object_at(event.body, "message", "$.event")
     if message.get("chat_type") == "p2p":
         return True
     mentions = _mentions(message)
-    if ALL in str(message.get("content", "")):
+    if any(key == ALL or not bot or who == bot for key, _, who in mentions):
         return True
-    return any(not bot or who == bot for _, _, who in mentions)
+    return content.calls_all(
+        text_at(message, "message_type"), text_at(message, "content", CONTENT_MAX)
+    )
 
 
 def has_mentions(event: Event) -> bool:
@@ -132,7 +137,7 @@ def decode_message(event: Event, channel: str, bot: str, received_at: float) -> 
     chat_id = needed_at(message, "chat_id", "$.event.message")
     kind, text, attachments = content.read(
         needed_at(message, "message_type", "$.event.message"),
-        text_at(message, "content", 1_000_000),
+        text_at(message, "content", CONTENT_MAX),
         message_id,
     )
     chat = chat_of(
@@ -193,9 +198,9 @@ def _addressed(text: str, message: Json, bot: str) -> str:
     """The words without the @ that called the bot; other mentions as @name."""
     # The longest first: @_user_1 is the beginning of @_user_10.
     for key, name, who in sorted(_mentions(message), reverse=True):
-        if key:
+        if key and key != ALL:
             text = text.replace(key, "" if bot and who == bot else f"@{name or who}")
-    return text.replace(ALL, "")
+    return content.without_all(text) if message.get("message_type") == "text" else text
 
 
 def object_at(body: Json, key: str, path: str) -> Json:

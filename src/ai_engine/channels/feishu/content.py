@@ -29,6 +29,7 @@ _NAMES: Final = {
     "vote": "投票 / vote",
     "hongbao": "红包 / red packet",
 }
+_EVERYONE: Final = re.compile(r"(?<![\w.-])@_all(?!\w)", re.ASCII)
 _NAME_MAX: Final = 256
 _DEPTH_MAX: Final = 12
 _KEY: Final = re.compile(r"[\w.-]{1,256}", re.ASCII)
@@ -47,6 +48,34 @@ def read(kind: str, content: str, message_id: str) -> Content:
         return reader(body, message_id)
     attachments = _file(body, kind, message_id) if kind in ("audio", "media") else ()
     return MessageKind.UNSUPPORTED, _NAMES.get(kind, kind[:64]), attachments
+
+
+def calls_all(kind: str, content: str) -> bool:
+    """Whether it says @all. Often `mentions` does not tell: then the key is in a text, which is how
+    Feishu writes it, or a post has a piece for it. The same letters as a part of a word, in a link,
+    a file's name or a post's words are no call.
+
+    Source: larksuite/oapi-sdk-python, `channel/normalize` and its issue 138.
+
+    Raises:
+        Malformed: it is not what its kind says.
+    """
+    if kind not in ("text", "post") or "all" not in content:
+        return False
+    body = parse(content)
+    if kind == "text":
+        text = body.get("text")
+        return isinstance(text, str) and _EVERYONE.search(text) is not None
+    return any(_is_all(piece) for line in _lines(body) for piece in line)
+
+
+def without_all(text: str) -> str:
+    """A text's words without the key of @all."""
+    return _EVERYONE.sub("", text)
+
+
+def _is_all(piece: Json) -> bool:
+    return piece.get("tag") == "at" and piece.get("user_id") in ("all", "@_all")
 
 
 def _text(body: Json, _: str) -> Content:
@@ -93,24 +122,33 @@ def resource(ref: str) -> tuple[str, str, str] | None:
 
 def _post(body: Json, message_id: str) -> Content:
     """Rich text: a title and lines of pieces; bots get one language, without a wrapper."""
-    if "content" not in body:
-        wrapped = [cast("Json", each) for each in body.values() if isinstance(each, dict)]
-        body = next((each for each in wrapped if "content" in each), body)
-    lines = body.get("content")
-    if not isinstance(lines, list):
-        raise Malformed("$.event.message.content.content: must be a list")
-    title = body.get("title")
+    title = _unwrapped(body).get("title")
     texts = [title] if isinstance(title, str) and title else []
     attachments: list[Attachment] = []
-    for line in cast("list[Any]", lines):
-        pieces = cast("list[Any]", line) if isinstance(line, list) else []
-        shown = [cast("Json", piece) for piece in pieces if isinstance(piece, dict)]
+    for shown in _lines(body):
         texts.append("".join(map(_piece, shown)))
         attachments += [_picture(p, message_id) for p in shown if p.get("tag") == "img"]
         for piece in shown:
             if piece.get("tag") == "media":
                 attachments += _file(piece, "media", message_id)
     return MessageKind.TEXT, "\n".join(texts).strip(), tuple(attachments)
+
+
+def _unwrapped(body: Json) -> Json:
+    if "content" in body:
+        return body
+    wrapped = [cast("Json", each) for each in body.values() if isinstance(each, dict)]
+    return next((each for each in wrapped if "content" in each), body)
+
+
+def _lines(body: Json) -> Iterator[list[Json]]:
+    """The pieces of each line of a post. Raises Malformed."""
+    lines = _unwrapped(body).get("content")
+    if not isinstance(lines, list):
+        raise Malformed("$.event.message.content.content: must be a list")
+    for line in cast("list[Any]", lines):
+        pieces = cast("list[Any]", line) if isinstance(line, list) else []
+        yield [cast("Json", piece) for piece in pieces if isinstance(piece, dict)]
 
 
 def _piece(piece: Json) -> str:
@@ -121,7 +159,7 @@ def _piece(piece: Json) -> str:
             href = piece.get("href")
             return f"{shown} ({href})" if isinstance(href, str) and href != shown else shown
         case "at":
-            return str(piece.get("user_id", ""))
+            return "" if _is_all(piece) else str(piece.get("user_id", ""))
         case "code_block":
             return f"\n```{piece.get('language', '')}\n{shown}\n```\n".replace("\n\n```", "\n```")
         case "emotion":
