@@ -129,6 +129,11 @@ def test_a_table_inside_code_stays():
     assert without_tables(code) == code
 
 
+def test_a_short_value_is_said_only_beside_its_name():
+    card = Card(title="Leave", fields=(("Days", "2"), ("Who", "Li")))
+    assert with_card("Leave in 2026\n\nDays: 2", card) == "Leave in 2026\n\nDays: 2\n\n- Who: Li"
+
+
 def test_of_a_card_beside_a_text_only_what_is_new_is_added():
     card = Card(
         title="Weather",

@@ -1,6 +1,7 @@
 """WeCom's XML, messages, markdown and cards."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +12,15 @@ from ai_engine.channels.about import problems
 from ai_engine.channels.wecom import allowance, cards, codec, markup, parsing
 from ai_engine.channels.wecom.about import ABOUT
 from ai_engine.channels.wecom.channel import build
+from ai_engine.channels.wecom.compose import compose
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.errors import Malformed, SendRetryable, TooLarge
 from ai_engine.domain.message import InboundMessage, MessageKind
-from ai_engine.domain.reply import Button, Card
+from ai_engine.domain.reply import Button, Card, Reply
 from ai_engine.simulators.wecom.codec import xml
 
 from support.clock import ManualClock
-from support.hosts import MemoryMedia, make_host
+from support.hosts import MemoryMedia, MemoryNotes, make_host
 
 TEXT = {
     "ToUserName": "ww1",
@@ -197,7 +199,7 @@ async def test_what_is_pressed_is_what_was_offered_and_strange_keys_stand_for_th
 
 async def test_a_member_s_minute_is_full_after_thirty_and_free_again_later():
     clock = ManualClock()
-    room = allowance.Allowance(clock)
+    room = allowance.Allowance(clock, MemoryNotes())
     await room.take("u", 29)
     with pytest.raises(SendRetryable) as error:
         await room.take("u", 2)
@@ -208,9 +210,25 @@ async def test_a_member_s_minute_is_full_after_thirty_and_free_again_later():
     await room.take("u", 100)
 
 
+async def test_a_member_s_minute_is_still_full_after_a_restart():
+    clock, notes = ManualClock(), MemoryNotes()
+    room = allowance.Allowance(clock, notes)
+    await room.take("u", 20)
+    await clock.advance(40)
+    await room.take("u", 9)
+    again = allowance.Allowance(clock, notes)
+    assert await again.left("u") == 1
+    with pytest.raises(SendRetryable) as error:
+        await again.take("u", 2)
+    assert error.value.retry_after_seconds == pytest.approx(20.0, abs=0.1)
+    await clock.advance(20.1)
+    assert await again.left("u") == 21
+    await again.take("u", 21)
+
+
 async def test_an_hour_has_at_most_a_thousand():
     clock = ManualClock()
-    room = allowance.Allowance(clock)
+    room = allowance.Allowance(clock, MemoryNotes())
     taken = 0
     for _ in range(59):
         for _ in range(30):
@@ -267,3 +285,13 @@ def test_kinds_that_are_unknown_are_named():
     message = decode(MsgType="sphfeed")
     assert message is not None
     assert (message.kind, message.text) == (MessageKind.UNSUPPORTED, "sphfeed")
+
+
+async def test_what_the_text_has_said_the_card_does_not_say_again():
+    card = Card(title="Added: tea", fields=(("When", "15:00"), ("Days", "2")))
+    reply = Reply(id="r1", text="**Added: tea**\n\n- When: 15:00, 2 cups")
+    found = await compose(
+        replace(reply, card=card), "markdown", MemoryMedia(), rating=False, group=False
+    )
+    words = "".join(body["markdown"]["content"] for body in found.before)
+    assert (words.count("Added: tea"), words.count("15:00"), words.count("Days")) == (1, 1, 1)

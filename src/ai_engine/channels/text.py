@@ -235,6 +235,17 @@ def _row_as_item(head: list[str], cells: list[str]) -> str:
     return "- " + "; ".join(f"**{name}**: {cell}" if name else cell for name, cell in pairs if cell)
 
 
+def unsaid(text: str, card: Card) -> list[tuple[str, str]]:
+    """The card's fields that the text has not, name and value. A value as short as the 2 of
+    "days: 2", which is in every date, counts only beside its name."""
+    lines = text.split("\n")
+    return [
+        (name, value)
+        for name, value in card.fields
+        if not any(value in line and (len(value) > 2 or name in line) for line in lines)
+    ]
+
+
 def with_card(text: str, card: Card | None) -> str:
     """The answer for readers without cards: the text, and what only the card says."""
     if card is None:
@@ -244,7 +255,7 @@ def with_card(text: str, card: Card | None) -> str:
         lines.append(f"**{card.title}**")
     if card.markdown and card.markdown not in text:
         lines.append(card.markdown)
-    lines.extend(f"- {name}: {value}" for name, value in card.fields if value not in text)
+    lines.extend(f"- {name}: {value}" for name, value in unsaid(text, card))
     if card.image_url and card.image_url not in text:
         lines.append(f"![]({card.image_url})")
     lines.extend(f"[{b.label}]({b.url})" for b in card.buttons if b.url)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ai_engine.channels.text import plain, sendable, with_card
+from ai_engine.channels.text import plain, sendable, unsaid, with_card
 from ai_engine.domain.message import Json
 from ai_engine.domain.reply import Button, Card, Reply
 
@@ -149,8 +149,8 @@ def _inside(card: Card, image_key: str, words: str) -> list[Json]:
     found: list[Json] = []
     if card.markdown and card.markdown not in words:
         found.append(_markdown(clean(card.markdown)))
-    if card.fields:
-        lines = (f"**{name}**: {value}" for name, value in card.fields)
+    lines = [f"**{name}**: {value}" for name, value in unsaid(words, card)]
+    if lines:
         found.append(_markdown(clean("\n".join(lines))))
     if image_key:
         alt = {"tag": "plain_text", "content": card.title[:_TITLE_MAX]}

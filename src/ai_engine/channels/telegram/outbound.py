@@ -13,7 +13,7 @@ from ai_engine.channels.telegram import keyboard
 from ai_engine.channels.telegram.client import Said, TelegramClient, raise_for
 from ai_engine.channels.telegram.content import BYTES_MAX, record, whole
 from ai_engine.channels.telegram.markup import Page, pages
-from ai_engine.channels.text import with_card
+from ai_engine.channels.text import unsaid, with_card
 from ai_engine.domain.message import Attachment, Json, Media
 from ai_engine.domain.reply import Button, Card, Reply
 
@@ -56,7 +56,9 @@ class Outbound:
                 media = (Attachment(kind="image", url=card.image_url), *media)
             # Buttons whose URL Telegram does not take stay in the text.
             rest = tuple(b for b in card.buttons if b.url and not keyboard.opens(b))
-            card = replace(card, image_url="", buttons=rest, fields=(), markdown=_filled(card))
+            card = replace(
+                card, image_url="", buttons=rest, fields=(), markdown=_filled(card, reply.text)
+            )
         found = pages(with_card(reply.text, card), self._form)
         if not found and (self._buttons(reply) or preview):
             found = [Page(html="", plain="…")]  # buttons need a text to stand below
@@ -176,10 +178,11 @@ def _rated(chat_id: int, message_id: int) -> str:
     return f"rated {chat_id} {message_id}"
 
 
-def _filled(card: Card) -> str:
-    """The card's words with its fields as lines."""
-    fields = "\n".join(f"**{name}**: {value}  " for name, value in card.fields)
-    return "\n\n".join(filter(None, (card.markdown, fields)))
+def _filled(card: Card, said: str) -> str:
+    """The card's words with its fields as lines; without what the answer has said already."""
+    fields = "\n".join(f"**{name}**: {value}  " for name, value in unsaid(said, card))
+    words = "" if card.markdown in said else card.markdown
+    return "\n\n".join(filter(None, (words, fields)))
 
 
 def _shown(page: Page) -> Json:

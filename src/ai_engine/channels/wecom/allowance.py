@@ -10,6 +10,7 @@ import hashlib
 from collections import OrderedDict, deque
 from typing import Final
 
+from ai_engine.channels.base import Notes
 from ai_engine.channels.pace import Bucket
 from ai_engine.domain.clock import Clock
 from ai_engine.domain.errors import SendRetryable
@@ -22,18 +23,19 @@ _KNOWN_MAX: Final = 10_000
 
 
 class Allowance:
-    """Of each member's messages of the last minute and hour, as far as this process sent them."""
+    """Of each member's messages of the last minute and hour. The minute is kept as a note of the
+    channel: forgotten by a restart, the next messages would be dropped and counted as delivered."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, notes: Notes) -> None:
         self._clock = clock
+        self._notes = notes
         self._minutes: OrderedDict[str, deque[float]] = OrderedDict()
         self._hours: OrderedDict[str, Bucket] = OrderedDict()
 
     async def take(self, user: str, count: int) -> None:
         """Room for so many messages at once. Raises SendRetryable: not yet, nothing was taken."""
+        times = await self._minute(user)
         now = self._clock.monotonic()
-        times = self._minutes.pop(user, None) or deque[float](maxlen=PER_MINUTE)
-        self._minutes[user] = times
         count = min(count, PER_MINUTE)
         oldest = times[count - 1 - (PER_MINUTE - len(times))] if self._full(times, count) else None
         if oldest is not None and now - oldest < 60.0:
@@ -48,18 +50,40 @@ class Allowance:
         for _ in range(count):
             await hour.take()
             times.append(now)
+        self._note(user, times)
         for table in (self._minutes, self._hours):
             while len(table) > _KNOWN_MAX:
                 table.popitem(last=False)
 
-    def left(self, user: str) -> int:
+    async def left(self, user: str) -> int:
         """How many more messages the member may get in this minute."""
+        times = await self._minute(user)
         since = self._clock.monotonic() - 60.0
-        return PER_MINUTE - sum(at > since for at in self._minutes.get(user, ()))
+        return PER_MINUTE - sum(at > since for at in times)
+
+    async def _minute(self, user: str) -> deque[float]:
+        """When the member's newest messages went out, on the monotonic clock."""
+        if user not in self._minutes:
+            noted = await self._notes.get(_note(user)) or ""
+            ahead = self._clock.time() - self._clock.monotonic()
+            # Not in the future, where a clock that was set back would put them.
+            earlier = [min(float(at), self._clock.time()) - ahead for at in noted.split()]
+            if user not in self._minutes:  # another reply may have come first
+                self._minutes[user] = deque(earlier, maxlen=PER_MINUTE)
+        self._minutes.move_to_end(user)
+        return self._minutes[user]
+
+    def _note(self, user: str, times: deque[float]) -> None:
+        ahead = self._clock.time() - self._clock.monotonic()
+        self._notes.put(_note(user), " ".join(f"{at + ahead:.2f}" for at in times))
 
     @staticmethod
     def _full(times: deque[float], count: int) -> bool:
         return len(times) + count > PER_MINUTE
+
+
+def _note(user: str) -> str:
+    return f"minute {user}"
 
 
 class Repeats:

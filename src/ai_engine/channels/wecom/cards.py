@@ -75,10 +75,11 @@ def has_room_for_rating(card: Card | None) -> bool:
 
 
 async def render(card: Card, reply_id: str, media: MediaStore) -> Rendered:
-    """The card natively as far as template cards go; the rest is written before it."""
+    """The card natively as far as template cards go; the rest is written before it. No cards for
+    one that has nothing to press and nothing to open: WeCom has no such card."""
     links = tuple(b for b in card.buttons if b.url)
     if not card.buttons and not _is_web(card.image_url):
-        return Rendered(lead=_everything(card), cards=())
+        return Rendered(lead="", cards=())
     lead, short = _overflow(card)
     if all(b.url for b in card.buttons):
         jumps = links[:JUMPS_MAX]
@@ -100,13 +101,6 @@ async def render(card: Card, reply_id: str, media: MediaStore) -> Rendered:
             }
         )
     return Rendered(lead=lead, cards=cards)
-
-
-def _everything(card: Card) -> str:
-    """For a card that has nothing to press and nothing to open: WeCom has no such card."""
-    lines = [f"**{card.title}**" if card.title else "", card.markdown]
-    lines.append("\n".join(f"- {name}: {value}" for name, value in card.fields))
-    return "\n\n".join(filter(None, lines))
 
 
 def _overflow(card: Card) -> tuple[str, Card]:

@@ -74,7 +74,7 @@ class WeComChannel(Connector):
             clock=host.clock,
         )
         self._directory = Directory(self._client, host.clock)
-        self._allowance = Allowance(host.clock)
+        self._allowance = Allowance(host.clock, host.notes)
         self._repeats = Repeats(host.clock)
         self._updates: set[asyncio.Task[None]] = set()
         self.capabilities = Capabilities(
@@ -181,7 +181,7 @@ class WeComChannel(Connector):
         group = bool(target.get("group"))
         rating = bool(reply.feedback) and self.config.feedback
         # A question for a rating must not take the place of the next answers.
-        rating = rating and self._allowance.left(str(target.get("user", ""))) > _SPARE
+        rating = rating and await self._allowance.left(str(target.get("user", ""))) > _SPARE
         found = await compose(reply, self._form, self.host.media, rating=rating, group=group)
         if not group:
             count = len(found.before) + len(reply.media) + len(found.after)

@@ -42,7 +42,10 @@ async def compose(
     native: list[Json] = []
     if card is not None:
         rendered = await cards.render(card, reply.id, media)
-        text = "\n\n".join(filter(None, (text, rendered.lead)))
+        if rendered.cards:
+            text = "\n\n".join(filter(None, (text, rendered.lead)))
+        else:
+            text = with_card(text, card)
         native = [_card_message(found) for found in rendered.cards]
     after = [await _rating(reply, media)] if asked else []
     return Composed(before=[*_texts(text, form), *native], after=after)
