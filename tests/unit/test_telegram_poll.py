@@ -1,6 +1,7 @@
 """Long polling, with a client whose answers the test gives."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -19,7 +20,7 @@ class Client:
         self.asked = []
         self.idle = asyncio.Event()
 
-    async def ask(self, method, params, *, seconds_max):
+    async def ask(self, method, params, *, seconds_max, bytes_max):
         self.asked.append((params["offset"], params["timeout"], seconds_max))
         if not self._answers:
             self.idle.set()
@@ -43,6 +44,27 @@ async def polled(client, take, clock):
 async def ended(task):
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_a_full_batch_of_the_longest_messages_is_taken():
+    clock, found = WatchedClock(), []
+    client = Client(updates(1))
+    asking = client.ask
+
+    async def ask(method, params, **limits):
+        found.append((params["limit"], limits["bytes_max"]))
+        return await asking(method, params, **limits)
+
+    async def take(update):
+        pass
+
+    client.ask = ask
+    _, task = await polled(client, take, clock)
+    async with asyncio.timeout(5):
+        await client.idle.wait()
+    await ended(task)
+    limit, bytes_max = found[0]
+    assert bytes_max >= limit * 2 * 4096 * len(json.dumps("张")[1:-1])
 
 
 async def test_a_poll_without_any_answer_is_given_up_and_asked_again():

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from ai_engine.channels.http import CALL_SECONDS_MAX, Api
+from ai_engine.channels.http import ANSWER_BYTES_MAX, CALL_SECONDS_MAX, Api
 from ai_engine.channels.pace import Bucket
 from ai_engine.channels.telegram.content import record, text, whole
 from ai_engine.domain.clock import Clock
@@ -112,6 +112,7 @@ class TelegramClient:
         *,
         file: tuple[str, str, str, bytes] | None = None,
         seconds_max: float = CALL_SECONDS_MAX,
+        bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Said:
         """One call, whatever its outcome. `file`: (field, name, MIME type, content).
 
@@ -119,13 +120,15 @@ class TelegramClient:
 
         Raises:
             SendRetryable: no answer came, or none that can be read.
+            SendRefused: the answer has more than `bytes_max` bytes.
         """
-        said = await self._once(method, params or {}, file, seconds_max)
+        said = await self._once(method, params or {}, file, seconds_max, bytes_max)
         moved = whole(record(said.body, "parameters").get("migrate_to_chat_id"))
         if said.ok or moved is None:
             return said
         log.info("a Telegram group has become a supergroup; its new id is %s", moved)
-        return await self._once(method, {**(params or {}), "chat_id": moved}, file, seconds_max)
+        params = {**(params or {}), "chat_id": moved}
+        return await self._once(method, params, file, seconds_max, bytes_max)
 
     async def _once(
         self,
@@ -133,6 +136,7 @@ class TelegramClient:
         params: Json,
         file: tuple[str, str, str, bytes] | None,
         seconds_max: float,
+        bytes_max: int,
     ) -> Said:
         if method.startswith(("send", "edit")) and method != "sendChatAction":
             await self._bucket.take()
@@ -142,6 +146,7 @@ class TelegramClient:
             json=None if file else params,
             data=_form(params, file) if file else None,
             seconds_max=60.0 if file else seconds_max,
+            bytes_max=bytes_max,
         )
         said = Said(status=answer.status, body=answer.json, retry_after=answer.retry_after)
         if "ok" not in said.body and said.status < 500:

@@ -27,6 +27,9 @@ _ANSWER_SECONDS: Final = 10.0
 _SLOW_SECONDS: Final = 60.0
 """After an answer that only an administrator can change."""
 _BATCH: Final = 100
+_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of a full batch: each with 4,096 characters and as many quoted, written as `\\uXXXX`, and what
+marks them. An answer that is not taken would come again for ever, and hold up all that follow."""
 _HOOK_SET: Final = "webhook is active"
 
 Take = Callable[[Json], Awaitable[None]]
@@ -92,6 +95,7 @@ class Poller:
                 "allowed_updates": list(UPDATES),
             },
             seconds_max=hold + _ANSWER_SECONDS,
+            bytes_max=_BYTES_MAX,
         )
         if said.status == 409:
             await self._conflict(said)
