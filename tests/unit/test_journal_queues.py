@@ -12,8 +12,10 @@ ANNA = ("t", "web", "anna")
 
 
 def row(seq: int, key: str = "k", **more) -> Inbound:
-    user = more.pop("user", "anna")
-    return Inbound(id=f"m{seq}", message=message(user=user), session_key=key, seq=seq, **more)
+    said = message(
+        user=more.pop("user", "anna"), channel=more.pop("channel", "web"), id=more.pop("said", "")
+    )
+    return Inbound(id=f"m{seq}", message=said, session_key=key, seq=seq, **more)
 
 
 def queues(*rows: Inbound) -> Queues:
@@ -56,6 +58,17 @@ def test_withdrawing_takes_the_senders_rows_before_the_stop_only():
     assert made.withdraw(stop, Outcome(cancel_queued_of=ANNA)) == ([], [mine])
     assert made.withdraw(stop, Outcome(cancel_queued_of=("t", "web", "*"))) == ([], [theirs])
     assert made.backlog == 2
+
+
+def test_withdrawing_one_message_means_that_of_the_same_channel_and_person():
+    mine, elsewhere = row(1, said="7"), row(2, said="7", channel="other")
+    theirs = row(3, said="7", user="ben")
+    made = queues(mine, elsewhere, theirs)
+    recall = row(5, lane=Lane.CONTROL)
+    assert made.withdraw(recall, Outcome(cancel_message="7")) == ([], [mine])
+    recall = row(6, lane=Lane.CONTROL, channel="other")
+    assert made.withdraw(recall, Outcome(cancel_message="7")) == ([], [elsewhere])
+    assert made.backlog == 1
 
 
 def test_withdrawing_finds_rows_that_are_started_but_seen_by_nobody():

@@ -415,6 +415,34 @@ async def test_a_linked_identity_answers_the_question_asked_elsewhere(journal, c
         assert await b.next_answer(1) == "paid"
 
 
+async def test_a_recall_means_the_message_of_its_own_channel_also_in_a_shared_session(
+    journal, clock
+):
+    model = ScriptedModel(line("first", gate=(gate := asyncio.Event())), "second", "third")
+    async with bench(journal, clock, model=model, **LINKED) as b:
+        elsewhere = replace(b.message("one", id="7"), channel="another bot")
+        await b.ingress.accept(elsewhere)
+        await b.until(lambda: model.asked)
+        await b.ingress.accept(replace(elsewhere, message_id="8"))
+        await b.say("taken back", id="7", user="anna2", chat="c2")
+        third = await b.say("three", user="anna2", chat="c2")
+        for of in ("7", "8"):
+            recall = b.message("", kind=MessageKind.RECALL, user="anna2", payload={"of": of})
+            await b.ingress.accept(recall)
+            await b.until_state(recall.message_id, "handled")
+        gate.set()
+        assert await b.answer_to(third) == "third"
+        states = {
+            key: (await journal.trace(*key))["state"]
+            for key in (("7", "another bot"), ("8", "another bot"), ("7", "chat"))
+        }
+        assert states == {
+            ("7", "another bot"): "handled",
+            ("8", "another bot"): "handled",
+            ("7", "chat"): "cancelled",
+        }
+
+
 async def test_what_a_platform_says_of_a_person_does_not_count(journal, clock):
     async with bench(journal, clock, **LINKED) as b:
         message = b.message("ping", user="mallory")

@@ -114,8 +114,8 @@ class Outcome:
     """`/stop`: (tenant, platform, user_id) of its sender, whose messages queued in this session
     before this one are marked as cancelled. With user_id `*`: everybody's."""
     cancel_message: str = ""
-    """An edit or a recall: the same sender's message of this platform id, queued in this session
-    before this one, is marked as cancelled."""
+    """An edit or a recall: the same sender's message of this platform id and the same channel,
+    queued in this session before this one, is marked as cancelled."""
     suspended: Suspended | None = None
     due: Sequence[tuple[InboundMessage, float]] = ()
     """Messages for the same session, accepted with this commit and due at the given time."""

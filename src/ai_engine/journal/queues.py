@@ -178,7 +178,9 @@ class Queues:
         def meant(other: Inbound) -> bool:
             if other.seq >= row.seq:
                 return False
-            if one and other.message.message_id == one:
+            # Linked people write to one session through several channels, with ids of each one's.
+            said = (other.message.channel, other.message.message_id)
+            if one and said == (row.message.channel, one):
                 return same_person(other.message.sender, row.message.sender)
             if whose is None:
                 return False

@@ -196,10 +196,11 @@ class Turns:
         running = self._running.get(turn.session.key)
         if running is None or running.ending or running.turn.seq > turn.seq:
             return None
-        mine = same_person(running.turn.message.sender, turn.message.sender)
+        said = running.turn.message
+        mine = same_person(said.sender, turn.message.sender)
         if turn.message.kind in CORRECTIONS:
-            of = corrections.original_of(turn.message)
-            return running if mine and running.turn.message.message_id == of else None
+            of = turn.message.channel, corrections.original_of(turn.message)
+            return running if mine and (said.channel, said.message_id) == of else None
         return running if mine or work.allowed(MODERATE) else None
 
     async def _claim(self, running: _Running) -> bool:
