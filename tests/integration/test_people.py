@@ -1,12 +1,14 @@
 """One person, two identities: linked by a command, followed from DingTalk to the web chat."""
 
 import asyncio
+import fcntl
 import json
 
 import aiohttp
 import pytest
 from typer.testing import CliRunner
 
+from ai_engine.cli import people
 from ai_engine.cli.people import app
 
 from support.road import road
@@ -99,4 +101,29 @@ def test_what_is_not_linked_cannot_be_unlinked(config):
 def test_a_broken_configuration_is_not_made_worse(config):
     config.write_text('{"channels": {"x/y": {}}}', encoding="utf-8")
     assert run(config, "link", "zhang", DING).exit_code == 2
+    assert people_in(config) is None
+
+
+def test_two_commands_at_once_lose_neither_change(config, monkeypatch):
+    with config.with_name(f".{config.name}.lock").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        def the_other_command_ends(_seconds):
+            found = json.loads(config.read_text(encoding="utf-8"))
+            found["people"] = {"li": {"identities": [WEB]}}
+            write(config.parent, found)
+            fcntl.flock(other, fcntl.LOCK_UN)
+
+        monkeypatch.setattr(people.time, "sleep", the_other_command_ends)
+        assert run(config, "link", "zhang", DING).exit_code == 0
+    assert people_in(config) == {"li": {"identities": [WEB]}, "zhang": {"identities": [DING]}}
+
+
+def test_a_command_that_waits_too_long_for_another_changes_nothing(config, monkeypatch):
+    monkeypatch.setattr(people, "LOCK_SECONDS_MAX", 0.0)
+    with config.with_name(f".{config.name}.lock").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused = run(config, "link", "zhang", DING)
+    assert refused.exit_code == 1
+    assert "another command is changing" in refused.output
     assert people_in(config) is None

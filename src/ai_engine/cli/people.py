@@ -1,8 +1,13 @@
 """`ai-engine people`: identities of one person, linked; and what a platform knows of somebody."""
 
+import fcntl
 import json
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,6 +17,9 @@ from ai_engine.cli.output import failing, print_json, say, table
 from ai_engine.cli.reach import call, running_url, segment
 from ai_engine.cli.settings import load_config
 from ai_engine.domain.errors import EngineError, NotFound
+
+LOCK_SECONDS_MAX: Final = 5.0
+_LOCK_POLL_SECONDS: Final = 0.05
 
 PersonId = Annotated[str, typer.Argument(help="An id of your choice, such as zhangsan.")]
 Identity = Annotated[
@@ -139,16 +147,41 @@ def _changed(path: Path, change: Any) -> None:
     from ai_engine.config.write import write_private
 
     load_config(path)  # what is wrong already is told first, and by its lines
-    found = json.loads(path.read_text(encoding="utf-8"))
-    known = found.setdefault("people", {})
-    change(known)
-    if not known:
-        del found["people"]
-    text = json.dumps(found, ensure_ascii=False, indent=2) + "\n"
-    draft = path.with_name(f".{path.name}.people.json")
-    write_private(draft, text, replace=True)
+    with _alone(path):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        known = found.setdefault("people", {})
+        change(known)
+        if not known:
+            del found["people"]
+        text = json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+        draft = path.with_name(f".{path.name}.people.json")
+        write_private(draft, text, replace=True)
+        try:
+            load_config(draft)
+            write_private(path, text, replace=True)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    """Two commands at once would each write what it has read, and one change would be lost. The
+    lock file stays: who removed it would let a third command in beside a waiting one."""
+    lock = os.open(
+        path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
-        load_config(draft)
-        write_private(path, text, replace=True)
+        until = time.monotonic() + LOCK_SECONDS_MAX
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= until:
+                    raise EngineError(
+                        f"another command is changing {path}", hint="try again in a moment"
+                    ) from error
+                time.sleep(_LOCK_POLL_SECONDS)
+        yield
     finally:
-        draft.unlink(missing_ok=True)
+        os.close(lock)
