@@ -10,6 +10,7 @@ from ai_engine.domain.errors import (
 from ai_engine.domain.message import Attachment, MessageKind
 from ai_engine.simulators.files import SharedFile
 
+from support.hosts import restarted
 from support.wecom import AUTH, shown, to, until, world
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 200_000
@@ -156,6 +157,25 @@ async def test_who_opens_the_app_is_welcomed_once():
         assert engine.inbox.empty()
         await engine.answer(message, "hello")
         assert shown(simulator)[-1].text == "hello"
+
+
+async def test_who_opens_the_app_every_day_is_not_greeted_every_day():
+    async with world() as (simulator, engine):
+        await simulator.enter("alice")
+        assert (await engine.next()).kind is MessageKind.WELCOME
+        notes, days = engine.channel.host.notes.kept, 24 * 3600
+        for ago in (0, 2 * days, 6 * days):
+            engine.known.clear()  # as the journal, which knows a message for a day
+            engine.channel = await restarted(engine.channel)
+            noted = notes["welcomed alice"] = str(float(notes["welcomed alice"]) - ago)
+            entered = await simulator.enter("alice")
+            assert (await simulator.wait_settled(entered)).status == "delivered"
+            assert engine.inbox.empty()
+            renewed = float(notes["welcomed alice"]) - float(noted)
+            assert (renewed > days) == (ago > days), "each opening begins the seven days anew"
+        engine.full = 1
+        await simulator.enter("bert")
+        assert (await engine.next()).sender.user_id == "bert", "noted when it is durable"
 
 
 async def test_without_welcome_nobody_is_greeted():

@@ -52,6 +52,8 @@ _MEDIA_BYTES_MIN: Final = 6
 _UPDATES_MAX: Final = 64
 _SPARE: Final = 15
 """Of a member's messages a minute, those that are kept for answers."""
+_WELCOMED_AGAIN_SECONDS: Final = 24 * 3600.0
+"""How old the mark of a greeting gets before a member who is there again renews it."""
 _EXPIRED: Final = "按钮已过期 / a button whose value is not kept any more"
 _DONE: Final = "✓ 已提交 Done"
 
@@ -122,7 +124,9 @@ class WeComChannel(Connector):
         fields = parsing.fields(self._opened(request, encrypted))
         self.noticed()
         message = codec.decode(fields, self.name, self.clock.time(), welcome=self.config.welcome)
-        if message is not None:
+        if message is not None and message.kind is MessageKind.WELCOME:
+            await self._greeted(message, accept)
+        elif message is not None:
             await self._take(message, accept)
         return WebhookResponse(media_type="text/plain")
 
@@ -130,6 +134,17 @@ class WeComChannel(Connector):
         """Proof first, then decryption. Raises Unauthenticated, Forbidden."""
         crypto.verify(request.query, encrypted, self.auth("token"), self.clock.time())
         return crypto.opened(self.auth("aes_key"), encrypted, self.auth("corp_id"))
+
+    async def _greeted(self, message: InboundMessage, accept: Accept) -> None:
+        """WeCom tells of every opening of the app, and the journal knows a message for a day. So
+        the greeting is noted, for seven days after the last opening: who stays away longer is
+        greeted again."""
+        mark = f"welcomed {message.sender.user_id}"
+        noted, now = await self.host.notes.get(mark), self.clock.time()
+        if noted is None:
+            await accept(message)
+        if noted is None or now - float(noted) > _WELCOMED_AGAIN_SECONDS:
+            self.host.notes.put(mark, str(now))
 
     async def _take(self, message: InboundMessage, accept: Accept) -> None:
         """Durable when it returns. A button's key becomes what it stands for."""
