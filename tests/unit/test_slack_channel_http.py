@@ -1,5 +1,6 @@
 """What the Slack channel answers to HTTP requests, and what it says of its configuration."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -9,11 +10,18 @@ import pytest
 
 from ai_engine.channels.base import Accepted, WebhookRequest, WebhookResponse
 from ai_engine.channels.http import parse
-from ai_engine.channels.slack import cards, codec, crypto
+from ai_engine.channels.slack import cards, codec, crypto, inbox
 from ai_engine.channels.slack.channel import SlackChannel, build
-from ai_engine.channels.slack.client import api_base
+from ai_engine.channels.slack.client import SlackClient, api_base
 from ai_engine.config.schema import ChannelConfig
-from ai_engine.domain.errors import Malformed, NotFound, Refused, SendRefused, Unauthenticated
+from ai_engine.domain.errors import (
+    Malformed,
+    NotFound,
+    Refused,
+    SendRefused,
+    SendRetryable,
+    Unauthenticated,
+)
 from ai_engine.domain.message import Attachment, InboundMessage
 from ai_engine.domain.reply import Reply
 
@@ -114,6 +122,25 @@ async def test_that_slack_withholds_events_is_logged(caplog: pytest.LogCaptureFi
     answer = await asked(channel(), b'{"type":"app_rate_limited","minute_rate_limited":1}')
     assert answer.status == 200
     assert "withholds events" in caplog.text
+
+
+async def test_all_that_is_asked_before_the_answer_has_one_limit(monkeypatch: pytest.MonkeyPatch):
+    asked_for: list[str] = []
+
+    async def slow(_client: SlackClient, method: str, *_: Any) -> None:
+        asked_for.append(method)
+        if method == "auth.test":
+            raise SendRetryable("not now")
+        await asyncio.Event().wait()
+
+    assert inbox.LOOK_UPS_SECONDS_MAX <= 2.0, "Slack waits 3 s"
+    monkeypatch.setattr(inbox, "LOOK_UPS_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(SlackClient, "_post", slow)
+    opened = {"type": "app_home_opened", "user": "U1", "channel": "D1", "tab": "messages"}
+    body = {"type": "event_callback", "event_id": "e", "team_id": "T", "event": opened}
+    async with asyncio.timeout(0.9):
+        answer = await asked(channel(), json.dumps(body).encode())
+    assert (answer.status, asked_for[:2]) == (200, ["auth.test", "users.info"])
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from ai_engine.domain.message import InboundMessage, Json, MessageKind
 
 log = logging.getLogger(__name__)
 
-LOOK_UP_SECONDS_MAX: Final = 1.5
-"""Slack wants an answer within 3 s."""
+LOOK_UPS_SECONDS_MAX: Final = 2.0
+"""What is asked of Slack before its event is acknowledged, all together: it wants that within 3 s.
+"""
 _WELCOMED_MAX: Final = 10_000
 
 
@@ -42,12 +43,13 @@ class Inbox:
 
         Durable when it returns. Raises Malformed, Overloaded.
         """
+        until = asyncio.get_running_loop().time() + LOOK_UPS_SECONDS_MAX
         if kind == "events_api":
-            message = await self._event(payload)
+            message = await self._event(payload, until)
         elif kind == "interactive":
-            message = await self._interaction(payload)
+            message = await self._interaction(payload, until)
         elif kind == "slash_commands":
-            await self._people.learn(interactive.people_in(payload))
+            await self._people.learn(interactive.people_in(payload), until)
             message = interactive.decode_command(payload, self._context())
         else:
             log.debug("channel %s: nothing is known of %r", self._name, kind)
@@ -76,13 +78,13 @@ class Inbox:
             name_of=self._people.name,
         )
 
-    async def _own_ids(self, envelope: Json) -> frozenset[str]:
+    async def _own_ids(self, envelope: Json, until: float) -> frozenset[str]:
         """As the event says, else by `auth.test`, which is asked once."""
         told = codec.bots_of(envelope)
         if told:
             return told
         try:
-            async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
+            async with asyncio.timeout_at(until):
                 found = await self._client.identity()
         except (SendFailed, TimeoutError) as error:
             why = str(error) or type(error).__name__
@@ -90,26 +92,26 @@ class Inbox:
             return frozenset()
         return frozenset((found.user_id,)) - {""}
 
-    async def _event(self, envelope: Json) -> InboundMessage | None:
+    async def _event(self, envelope: Json, until: float) -> InboundMessage | None:
         if envelope.get("type") == "app_rate_limited":
             log.warning("channel %s: Slack withholds events: more than 30,000 an hour", self._name)
         if envelope.get("type") != "event_callback":
             return None
         codec.part(envelope, "event")
-        bots = await self._own_ids(envelope)
-        await self._people.learn(one for one in codec.people_in(envelope) if one not in bots)
+        bots = await self._own_ids(envelope, until)
+        await self._people.learn((i for i in codec.people_in(envelope) if i not in bots), until)
         message = codec.decode(envelope, self._context(bots))
         if message is not None and message.kind is MessageKind.WELCOME:
-            wanted = self._config.welcome and await self._is_new(message.chat.id)
+            wanted = self._config.welcome and await self._is_new(message.chat.id, until)
             return message if wanted else None
         return message
 
-    async def _is_new(self, chat: str) -> bool:
+    async def _is_new(self, chat: str, until: float) -> bool:
         """Slack tells of every opening of the chat; it is the first when nothing was said yet."""
         if chat in self._known:
             return False
         try:
-            async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
+            async with asyncio.timeout_at(until):
                 found = await self._client.call(
                     "conversations.history", form={"channel": chat, "limit": "1"}
                 )
@@ -128,7 +130,7 @@ class Inbox:
         while len(self._known) > _WELCOMED_MAX:
             self._known.popitem(last=False)
 
-    async def _interaction(self, payload: Json) -> InboundMessage | None:
+    async def _interaction(self, payload: Json, until: float) -> InboundMessage | None:
         written = interactive.pressed_value(payload)
         value: Json | None = {}
         if written.startswith("blob:"):
@@ -136,7 +138,7 @@ class Inbox:
             value = None if kept is None else json_object(kept.content)
         elif written:
             value = json_object(written)
-        await self._people.learn(interactive.people_in(payload))
+        await self._people.learn(interactive.people_in(payload), until)
         return interactive.decode_action(payload, value, self._context())
 
 

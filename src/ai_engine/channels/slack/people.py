@@ -37,14 +37,15 @@ class People:
         found = self._names.get(user_id)
         return found[0] if found is not None else user_id
 
-    async def learn(self, user_ids: Iterable[str]) -> None:
-        """Ask for the names that are not known, at most 1 s; what fails is left unknown."""
-        now = self._clock.monotonic()
+    async def learn(self, user_ids: Iterable[str], until: float) -> None:
+        """Ask for the names that are not known, at most 1 s and not after `until` (the event loop's
+        time); what fails is left unknown."""
+        now, loop = self._clock.monotonic(), asyncio.get_running_loop()
         unknown = [one for one in user_ids if one not in self._names or self._names[one][1] < now]
-        if not unknown or now < self._resting_until:
+        if not unknown or now < self._resting_until or loop.time() >= until:
             return
         try:
-            async with asyncio.timeout(LOOK_UP_SECONDS_MAX):
+            async with asyncio.timeout_at(min(until, loop.time() + LOOK_UP_SECONDS_MAX)):
                 for user_id in unknown:
                     await self.profile(user_id)
         except (SendFailed, TimeoutError) as error:
