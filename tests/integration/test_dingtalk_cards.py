@@ -94,6 +94,15 @@ async def test_a_stream_that_is_finished_twice_shows_its_text_once():
         assert [(entry.state, entry.text) for entry in shown(sim)] == [("finished", "done")]
 
 
+async def test_a_card_whose_creation_was_not_acknowledged_is_the_one_that_is_written():
+    async with world("stream", reply="card") as (sim, engine):
+        message = await asked(sim, engine)
+        sim.faults.drop_answer = 1
+        handle = await streamed(engine, message)
+        await engine.channel.finish(handle, engine.outgoing(message, "done"))
+        assert [(entry.state, entry.text) for entry in shown(sim)] == [("finished", "done")]
+
+
 async def test_an_answer_whose_finish_was_not_acknowledged_is_repeated_and_shows_once():
     async with world("stream", reply="card") as (sim, engine):
         message = await asked(sim, engine)

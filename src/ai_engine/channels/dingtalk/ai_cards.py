@@ -21,7 +21,7 @@ from ai_engine.channels.pace import Bucket
 from ai_engine.channels.text import size, split
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.domain.clock import Clock
-from ai_engine.domain.errors import PermissionMissing, SendFailed, SendRefused
+from ai_engine.domain.errors import PermissionMissing, SendFailed, SendRefused, SendRetryable
 from ai_engine.domain.message import Json
 from ai_engine.domain.reply import Button
 
@@ -83,7 +83,15 @@ class AiCards:
         where no card can be delivered. Raises SendFailed."""
         track = cards.track_id(self._name, key)
         data = {"flowStatus": cards.PROCESSING, self._key: ""}
-        created = await self._create(track, data, target, {"callbackType": "STREAM"})
+        callback = {"callbackType": "STREAM"}
+        try:
+            created = await self._create(track, data, target, callback)
+        except SendRetryable as error:
+            if error.retry_after_seconds:
+                raise  # throttled: nothing was made
+            # Without an answer the card may stand in the chat, and would be empty for ever.
+            # Asked for again it is the same one.
+            created = await self._create(track, data, target, callback)
         return {"outTrackId": track} if created else None
 
     async def update(self, handle: Json, text: str) -> None:
