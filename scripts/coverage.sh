@@ -9,7 +9,7 @@ mkdir -p .cache
 
 .venv/bin/coverage run --branch --source src/ai_engine \
   -m pytest -q -p no:cacheprovider \
-  tests/contract tests/unit/test_journal_*.py tests/unit/test_pipeline_*.py tests/unit/test_policy.py \
+  tests/contract/test_journal*.py tests/unit/test_journal_*.py tests/unit/test_pipeline_*.py tests/unit/test_policy.py \
   tests/unit/test_routing*.py "$@"
 below=0
 for package in "${packages[@]}"; do
