@@ -16,13 +16,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ai_engine.channels.base import Accept, Channel, WebhookRequest, WebhookResponse
 from ai_engine.domain.errors import (
     EngineError,
-    Forbidden,
     Malformed,
     NotFound,
     Overloaded,
     Refused,
     TooLarge,
-    Unauthenticated,
 )
 from ai_engine.domain.within import within
 from ai_engine.observe.metrics import Metrics
@@ -124,7 +122,7 @@ class MessageEndpoint:
         known = name if name in self._channels() else "unknown"
         if not isinstance(error, Overloaded):  # ingress has counted that, for every channel
             self._metrics.inbound(known, f"refused:{error.code}")
-        if isinstance(error, Unauthenticated | Forbidden):
+        if not isinstance(error, Overloaded):
             log.warning(
                 "refused a request to a channel",
                 extra={
@@ -132,6 +130,7 @@ class MessageEndpoint:
                     "channel": known,
                     "remote": client[0] if client else "",
                     "reason": error.message,
+                    "status": error.status,
                 },
             )
         return refusal(error)

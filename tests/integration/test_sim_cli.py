@@ -115,3 +115,26 @@ async def test_every_simulated_platform_names_the_endpoints_of_its_channel(kind:
             session.get(f"{simulator.url}/sim/info") as answer,
         ):
             assert (await answer.json())["endpoints"] == info["endpoints"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        ("slack", ("--app-secret", "xoxb-mine"), "xoxb-mine"),
+        ("wecom", ("--app-id", "wwmine"), "wwmine"),
+        ("telegram", ("--app-secret", "1:mine"), "1:mine"),
+        ("mattermost", ("--url", "http://mm.example"), "http://mm.example"),
+    ],
+)
+def test_the_general_names_stand_in_for_the_platforms_own(monkeypatch, kind, given, expected):
+    made = []
+
+    async def serve(type_, simulator, *, as_json):
+        del type_, as_json
+        made.append(simulator)
+
+    monkeypatch.setattr("ai_engine.cli.simulate._serve", serve)
+    assert CliRunner().invoke(app, [kind, *given]).exit_code == 0
+    [simulator] = made
+    values = [*vars(simulator).values(), simulator.url]
+    assert expected in [each for each in values if isinstance(each, str)]

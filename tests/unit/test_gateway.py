@@ -236,7 +236,7 @@ async def test_a_refusal_of_the_channel_is_told_and_counted(edge, raised, status
     assert error_of(await edge.request(), status)["message"] == raised.message
     assert edge.counted(f"refused:{raised.code}") == 1
     audited = [r for r in caplog.records if getattr(r, "audit", "") == "channel.refused"]
-    assert len(audited) == (1 if status in (401, 403) else 0)
+    assert len(audited) == 1
 
 
 async def test_overload_says_when_to_come_again_and_is_not_counted_twice(edge):

@@ -60,18 +60,28 @@ def simulate() -> None:
     """Run a simulated chat platform: its API, its people, and a chat page."""
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _parameters(type_: str) -> list[inspect.Parameter]:
     """An option for each credential of the platform; secrets also from a variable or a file."""
     found: dict[str, tuple[Any, Any]] = {}
     for name, simulated in simulator_class(type_).auth_defaults.items():
         flag = name.replace("_", "-")
-        meant = f"As auth.{name} of the channel. Default: {simulated}"
+        meant = f"As auth.{name} of the channel. Default: {simulated or 'none'}"
         found[name] = (Annotated[str, typer.Option(help=meant)], "")
         if is_secret(name):
             meant = f"Environment variable that holds --{flag}."
             found[f"{name}_env"] = (Annotated[str, typer.Option(help=meant)], "")
             meant = f"File that holds --{flag}."
             found[f"{name}_file"] = (Annotated[Path | None, typer.Option(help=meant)], None)
+    for general, names in _stand_ins(type_).items():
+        meant = f"Stands in for {' and '.join(_flag(each) for each in names)}."
+        found[general] = (Annotated[str, typer.Option(help=meant)], "")
+    if _SERVER in about(type_).labels:
+        meant = "As auth.url of the channel: what others are told, like --public-url."
+        found[_SERVER] = (Annotated[str, typer.Option(help=meant)], "")
     return [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -80,10 +90,25 @@ def _parameters(type_: str) -> list[inspect.Parameter]:
     ]
 
 
+_SERVER: Final = "url"
+"""The `auth` field of a platform that has a server of one's own; the simulator is that server."""
+
+
+def _stand_ins(type_: str) -> dict[str, list[str]]:
+    """General names (`app_id`, `app_secret`) → the credentials that they stand in for here."""
+    known = simulator_class(type_).auth_defaults
+    found: dict[str, list[str]] = {}
+    for name, general in about(type_).aliases.items():
+        if general not in known and name in known:
+            found.setdefault(general, []).append(name)
+    return found
+
+
 def _command(type_: str) -> Callable[..., None]:
     def run(**given: Any) -> None:
         common = {name: given.pop(name) for name in _COMMON}
         as_json = bool(common.pop("as_json"))
+        common["public_url"] = common["public_url"] or given.pop(_SERVER, "")
         _run(type_, _credentials(type_, given), common, as_json=as_json)
 
     parameters = _parameters(type_)
@@ -118,10 +143,14 @@ def _run(type_: str, auth: Mapping[str, str], common: Mapping[str, Any], *, as_j
 
 
 def _credentials(type_: str, given: Mapping[str, Any]) -> dict[str, str]:
-    return {
+    found = {
         name: _value(name, given) if is_secret(name) else str(given[name])
         for name in simulator_class(type_).auth_defaults
     }
+    for general, names in _stand_ins(type_).items():
+        for name in names:
+            found[name] = found[name] or str(given[general])
+    return found
 
 
 def _value(name: str, given: Mapping[str, Any]) -> str:

@@ -54,6 +54,8 @@ def lane(message: InboundMessage) -> Lane:
     return Lane.MAILBOX
 
 
+TEXT_CHARS_MAX: Final = 200_000
+"""Of a longer message the rest is left out: no model and no skill would read it."""
 REFUSING_SECONDS: Final = 5.0
 """After a refusal the engine counts as not ready for so long, or until a message is taken."""
 
@@ -99,6 +101,7 @@ class Ingress:
         config = self._config()
         message = replace(
             self._recognised(message, config),
+            text=message.text[:TEXT_CHARS_MAX],
             received_at=message.received_at or self._clock.time(),
             trace_id=message.trace_id or new_id("t"),
         )

@@ -52,6 +52,8 @@ class DingTalkSimulator(Simulator):
     auth_defaults: ClassVar[Mapping[str, str]] = {
         "app_id": "dingsimulated",
         "app_secret": "simulated-secret",
+        "token": "",
+        "aes_key": "",
     }
 
     def __init__(
