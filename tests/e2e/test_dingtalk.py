@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +11,7 @@ import pytest
 from ai_engine.simulators.dingtalk import DingTalkSimulator
 from ai_engine.simulators.dingtalk.connection import StreamTimes
 
+from support.ports import free_port
 from support.process import EngineProcess
 from support.settings import write
 from support.stub_model import StubModel
@@ -63,16 +63,10 @@ class World:
         return found[1]
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @asynccontextmanager
 async def world(tmp_path, mode="webhook", *, secret=APP["app_secret"], times=None, **channel):
     async with AsyncExitStack() as stack:
-        port = _free_port()
+        port = free_port()
         model = await stack.enter_async_context(StubModel(default="an answer"))
         sim = DingTalkSimulator(
             **APP,

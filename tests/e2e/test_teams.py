@@ -1,12 +1,12 @@
 """A real engine process against the simulated Teams, which streams by the platform's rules."""
 
-import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from ai_engine.simulators.teams import TeamsSimulator
 
+from support.ports import free_port
 from support.process import EngineProcess
 from support.settings import write
 from support.stub_model import StubModel
@@ -14,17 +14,11 @@ from support.stub_model import StubModel
 APP = {"app_id": "8f3a2a8e-1111-4222-8333-444455556666", "app_secret": "teams-secret-0123456789"}
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @asynccontextmanager
 async def world(tmp_path):
     """(simulator, model)"""
     async with AsyncExitStack() as stack:
-        port = _free_port()
+        port = free_port()
         model = await stack.enter_async_context(StubModel(default="an answer"))
         sim = TeamsSimulator(**APP, engine=f"http://127.0.0.1:{port}")
         await stack.enter_async_context(sim)

@@ -4,7 +4,6 @@ Its people are `<name>@example.test` with the password `PASSWORD`; their mails a
 as root (its processes then drop to `dovenull` and `mail`) or as an ordinary user.
 """
 
-import contextlib
 import datetime
 import getpass
 import ipaddress
@@ -22,6 +21,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from support.ports import free_port
 
 DOVECOT = "/usr/sbin/dovecot"
 DOMAIN = "example.test"
@@ -75,12 +76,6 @@ namespace inbox {{
 }}
 {more}
 """
-
-
-def free_port():
-    with contextlib.closing(socket.socket()) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def certificate(folder: Path):

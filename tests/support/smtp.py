@@ -5,7 +5,8 @@ import ssl
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from support.dovecot import DOMAIN, PASSWORD, free_port
+from support.dovecot import DOMAIN, PASSWORD
+from support.ports import free_port
 
 
 class _Handler:

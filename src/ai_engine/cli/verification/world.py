@@ -1,9 +1,10 @@
 """A simulated platform and an engine of its own, connected by the channel that is tried."""
 
+import random
 import socket
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ CONNECT_SECONDS_MAX: Final = 20.0
 DRAIN_SECONDS: Final = 1.0
 CHANNEL: Final = "verified"
 PERSON: Final = "zhangsan"
+_PORTS: Final = range(20_000, 32_000)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -213,10 +215,13 @@ def _configuration(
 
 
 def _free_port() -> int:
-    """The channel must be told where the engine listens before that is so."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """The channel must be told where the engine listens before that is so. Below the ports that
+    the system gives to outgoing connections: none of those takes it in between."""
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise EngineError("no port is free", hint="end what listens on ports 20000 to 32000")
 
 
 async def _connected(made: World, clock: Clock) -> None:
