@@ -22,6 +22,7 @@ from ai_engine.cli.server import Listener, serving
 from ai_engine.cli.settings import live_config
 from ai_engine.cli.verification import script
 from ai_engine.cli.verification.checks import Failed, Result, Skipped
+from ai_engine.cli.verification.world import until_connected
 from ai_engine.config.schema import ChannelConfig
 from ai_engine.config.write import write_private
 from ai_engine.domain.clock import Clock, SystemClock
@@ -238,7 +239,7 @@ async def connected(
         options = Options(live=live_config(path), data=Path(folder) / "data", wrap=wrap)
         async with serving(options, listener) as (engine, _):
             channel = engine.plan.channels[name]
-            await _ready(channel, clock)
+            await until_connected(channel, clock, CONNECT_SECONDS_MAX)
             interval = channel.capabilities.stream_interval_ms / 1000
             acting.pause = max(acting.pause, 1.2 * interval)
             yield Live(engine=engine, channel=channel, seen=seen, tell=tell, seconds=seconds)
@@ -265,11 +266,3 @@ def _configuration(name: str, settings: ChannelConfig) -> str:
 
 def _plain(value: Any) -> Any:
     return value.get_secret_value() if hasattr(value, "get_secret_value") else value
-
-
-async def _ready(channel: Channel, clock: Clock) -> None:
-    until = clock.monotonic() + CONNECT_SECONDS_MAX
-    while (status := channel.status()).state not in ("ready", "connected"):
-        if clock.monotonic() > until:
-            raise EngineError(f"the channel is {status.state}: {status.detail}")
-        await clock.sleep(0.1)

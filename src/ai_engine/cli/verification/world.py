@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ai_engine.channels.about import About, mode_of
+from ai_engine.channels.about import About, credential, mode_of
+from ai_engine.channels.base import Channel
 from ai_engine.channels.types import about as about_of
 from ai_engine.cli.server import Listener, serving
 from ai_engine.cli.settings import live_config
@@ -135,7 +136,7 @@ async def prepared(type_: str, settings: ChannelConfig, clock: Clock) -> AsyncGe
         )
     about = about_of(type_)
     auth = {
-        name: _credential(settings, about, name) or simulated
+        name: credential(about, settings, name) or simulated
         for name, simulated in simulator_class(type_).auth_defaults.items()
     }
     with tempfile.TemporaryDirectory(prefix="ai-engine-verify-") as folder:
@@ -172,7 +173,8 @@ async def running(place: Place, acting: script.Script) -> AsyncGenerator[World]:
             faults=place.simulator.shared_faults,
         )
         _fit(acting, made)
-        await _connected(made, place.clock)
+        channel = engine.plan.channels[CHANNEL]
+        await until_connected(channel, place.clock, CONNECT_SECONDS_MAX)
         yield made
 
 
@@ -182,11 +184,6 @@ def _fit(acting: script.Script, made: World) -> None:
     if capabilities.streaming:
         acting.pause = max(0.05, 1.2 * capabilities.stream_interval_ms / 1000)
     acting.length = int(1.3 * capabilities.text_limit)
-
-
-def _credential(settings: ChannelConfig, about: About, name: str) -> str:
-    alias = about.aliases.get(name, "")
-    return settings.auth.plain(name) or (settings.auth.plain(alias) if alias else "")
 
 
 def _configuration(
@@ -224,10 +221,9 @@ def _free_port() -> int:
     raise EngineError("no port is free", hint="end what listens on ports 20000 to 32000")
 
 
-async def _connected(made: World, clock: Clock) -> None:
-    """Until a long connection stands. Raises EngineError."""
-    channel = made.engine.plan.channels[CHANNEL]
-    until = clock.monotonic() + CONNECT_SECONDS_MAX
+async def until_connected(channel: Channel, clock: Clock, seconds: float) -> None:
+    """Until a long connection stands. Raises EngineError: it does not."""
+    until = clock.monotonic() + seconds
     while (status := channel.status()).state not in ("ready", "connected"):
         if clock.monotonic() > until:
             raise EngineError(f"the channel is {status.state}: {status.detail}")
